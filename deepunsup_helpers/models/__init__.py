@@ -1,0 +1,6 @@
+"""Models: plain `nn.Module`s, one idea a file; `forward` returns a NamedTuple and computes no loss."""
+
+from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoencoder, MLPAutoencoder
+from deepunsup_helpers.models.layers import mlp
+
+__all__ = ["AutoencoderOutput", "ConvAutoencoder", "MLPAutoencoder", "mlp"]

@@ -1,0 +1,95 @@
+"""Files: a checkpoint that resumes bit for bit, and a trained model for use elsewhere. Both are written atomically."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deepunsup_helpers.training.devices import rng_state, set_rng_state
+
+
+def _write_atomically(path: Path, write: Callable[[str], None]) -> None:
+    """`write(name)` fills a file beside `path`, which then takes its place: no reader ever sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        write(name)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _get(thing: Any) -> Any:
+    return thing.get_state() if isinstance(thing, torch.Generator) else thing.state_dict()
+
+
+def _set(thing: Any, saved: Any) -> None:
+    thing.set_state(saved) if isinstance(thing, torch.Generator) else thing.load_state_dict(saved)
+
+
+def save_checkpoint(path: str | Path, state: Mapping[str, Any], **extra: Any) -> None:
+    """Write everything that the next epoch depends on.
+
+    Args:
+        path: the file, replaced atomically.
+        state: name to anything with `state_dict()` (modules, optimizers, schedulers) or to a `torch.Generator`.
+        **extra: plain values and tensors to keep beside it.
+    """
+    saved = {"state": {name: _get(thing) for name, thing in state.items()}, "rng": rng_state(), "extra": extra}
+    _write_atomically(Path(path), lambda name: torch.save(saved, name))
+
+
+def load_checkpoint(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a checkpoint back into `state` and the global generators; returns the extra values.
+
+    Raises:
+        ValueError: the file is not a checkpoint, or it holds other names or shapes than `state`.
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        parts, extra = saved["state"], saved["extra"]
+    except Exception as error:
+        raise ValueError(f"{path} is not a complete checkpoint ({type(error).__name__}): delete it to start anew.") from error
+    if set(parts) != set(state):
+        raise ValueError(f"{path} holds {sorted(parts)}, but the state to resume has {sorted(state)}: "
+                         "delete the file to start anew, or give the state it was written with.")
+    for name, thing in state.items():
+        try:
+            _set(thing, parts[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise ValueError(f"{path}: {name!r} does not fit ({str(error).splitlines()[0]}): "
+                             "delete the file to start anew, or use the parameters it was written with.") from error
+    set_rng_state(saved["rng"])
+    return extra
+
+
+def save_model(model: torch.nn.Module, name: str = "model") -> Path | None:
+    """Write the weights as safetensors into the run's folder; outside `deepunsup run` nothing is written.
+
+    The header says how to build the model again: its class, and `model.config` (constructor arguments) where it has one.
+
+    Args:
+        model: its `state_dict` is saved.
+        name: file name without the ending.
+    Returns:
+        the path, or None when the variable DEEPUNSUP_OUTPUT is not set.
+    """
+    folder = os.environ.get("DEEPUNSUP_OUTPUT")
+    if not folder:
+        return None
+    from safetensors.torch import save_file
+
+    weights = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    module = type(model).__module__
+    if module.startswith("deepunsup_helpers.models."):
+        module = "deepunsup_helpers.models"
+    header = {"class": f"{module}.{type(model).__name__}", "config": json.dumps(getattr(model, "config", None))}
+    path = Path(folder) / f"{name}.safetensors"
+    _write_atomically(path, lambda part: save_file(weights, part, metadata=header))
+    return path
