@@ -1,0 +1,21 @@
+"""Scores of reconstructions, clusterings and representations: arrays in, plain floats out.
+
+Every function takes torch tensors (any device, any floating type) or NumPy arrays.
+"""
+
+from .clustering import cluster_to_class, clustering_accuracy
+from .reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
+from .representation import knn_accuracy, knn_predict, linear_probe
+
+__all__ = [
+    "cluster_to_class",
+    "clustering_accuracy",
+    "knn_accuracy",
+    "knn_predict",
+    "linear_probe",
+    "mse",
+    "psnr",
+    "squared_error_per_example",
+    "ssim",
+    "ssim_window",
+]

@@ -1,0 +1,105 @@
+"""What a representation is good for, judged by simple classifiers on top of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ._arrays import features, labels
+
+
+def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**26) -> Tensor:
+    """Classes of the test examples by majority among their k nearest training examples.
+
+    Exact Euclidean search in float64, a block of test rows at a time on the device of `z_train`. Two training examples at the
+    same distance: the earlier one is nearer. Two classes with as many votes: the one whose nearest voter is nearer wins.
+
+    Args:
+        z_train: features, (N, D); more axes are flattened.
+        y_train: classes, whole numbers, (N,).
+        z_test: features, (M, D).
+        k: neighbours that vote, from 1 to N.
+        block_bytes: bound on the memory of one block of distances.
+    Returns:
+        classes, int64 on the CPU, (M,).
+    Raises:
+        ValueError: D differs, k is out of range, or the labels do not fit the features.
+    """
+    device = z_train.device if isinstance(z_train, Tensor) and z_train.device.type != "mps" else "cpu"  # MPS: no float64
+    z_train = features(z_train, name="z_train", device=device, dtype=torch.float64)
+    z_test = features(z_test, name="z_test", device=device, dtype=torch.float64)
+    y_train = labels(y_train, name="y_train", count=len(z_train), device=device)
+    _require_same_width(z_train, z_test)
+    if not 1 <= k <= len(z_train):
+        raise ValueError(f"k is {k}; expected from 1 to the {len(z_train)} training examples")
+    rows = max(1, block_bytes // (8 * len(z_train)))  # 8 bytes a distance
+    return torch.cat([_vote(y_train[_nearest(block, z_train, k=k)]) for block in z_test.split(rows)]).cpu()
+
+
+def knn_accuracy(z_train, y_train, z_test, y_test, k: int = 5) -> float:
+    """Share of test examples that their k nearest training examples name rightly, from 0 to 1; see `knn_predict`."""
+    predicted = knn_predict(z_train, y_train, z_test, k=k)
+    y_test = labels(y_test, name="y_test", count=len(predicted))
+    return float((predicted == y_test).double().mean())
+
+
+def linear_probe(z_train, y_train, z_test, y_test, *, regularisation: float = 1.0, max_iter: int = 1000) -> float:
+    """Test accuracy of a logistic regression on frozen features.
+
+    Features are standardised with the training part's mean and deviation; a constant feature is only centred.
+
+    Args:
+        z_train, z_test: features, (N, D) and (M, D); more axes are flattened.
+        y_train, y_test: classes, whole numbers, (N,) and (M,).
+        regularisation: strength of the squared penalty, the inverse of scikit-learn's C.
+        max_iter: bound on the steps of L-BFGS; stopping there is not an error, the accuracy has settled long before.
+    Returns:
+        from 0 to 1.
+    Raises:
+        ValueError: shapes that do not fit, or a single class in `y_train`.
+    Source: Alain & Bengio 2016, arXiv:1610.01644.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    z_train = features(z_train, name="z_train", device="cpu", dtype=torch.float64)
+    z_test = features(z_test, name="z_test", device="cpu", dtype=torch.float64)
+    y_train = labels(y_train, name="y_train", count=len(z_train))
+    y_test = labels(y_test, name="y_test", count=len(z_test))
+    _require_same_width(z_train, z_test)
+    if len(y_train.unique()) < 2:
+        raise ValueError("y_train holds a single class; expected at least two to tell apart")
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / regularisation, max_iter=max_iter))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        probe.fit(z_train.numpy(), y_train.numpy())
+    return float(probe.score(z_test.numpy(), y_test.numpy()))
+
+
+def _nearest(block: Tensor, z_train: Tensor, *, k: int) -> Tensor:
+    """Indices of each row's k nearest training rows, nearest first, ties to the earlier row, (rows, k)."""
+    distances = z_train.square().sum(dim=1) - 2 * block @ z_train.T  # (rows, N), squared, up to a constant of each row
+    nearest = distances.topk(k, dim=1, largest=False, sorted=True)
+    index = nearest.indices.sort(dim=1).values  # earlier rows first, then a stable sort by distance
+    index = index.gather(1, distances.gather(1, index).sort(dim=1, stable=True).indices)
+    tied = (distances <= nearest.values[:, -1:]).sum(dim=1) > k  # topk chose among equals at the border as it liked
+    if bool(tied.any()):
+        index[tied] = distances[tied].sort(dim=1, stable=True).indices[:, :k]
+    return index
+
+
+def _vote(voters: Tensor) -> Tensor:
+    """Majority of each row of classes, nearest first; on a tie the class met first, (rows, k) -> (rows,)."""
+    same = voters.unsqueeze(2) == voters.unsqueeze(1)  # (rows, k, k)
+    votes = same.sum(dim=2)  # (rows, k): how many neighbours share the class of the j-th
+    return voters.gather(1, votes.argmax(dim=1, keepdim=True)).squeeze(1)
+
+
+def _require_same_width(z_train: Tensor, z_test: Tensor) -> None:
+    if z_train.shape[1] != z_test.shape[1]:
+        shapes = f"z_train has shape {tuple(z_train.shape)}, z_test {tuple(z_test.shape)}"
+        raise ValueError(f"{shapes}; expected the same number of features in both")
