@@ -1,0 +1,282 @@
+"""Strokes: handwritten digits made on the spot, 28x28, with the true factors behind every image.
+
+A digit is a pen's path (glyphs.py). Its control points are disturbed as a hand disturbs them, the path is slanted,
+rotated, scaled and shifted, and drawn by the distance of each pixel to it. Nothing is downloaded.
+
+Every image has its own row of random numbers, drawn by NumPy's PCG64; pixels come from additions, products, minima and
+square roots alone, which IEEE 754 rounds exactly. So image i of a seed depends neither on how many images are
+made nor on the number of threads.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import ndtr, ndtri
+from torch import Tensor
+
+from .glyphs import Glyph, glyphs
+
+SIZE = 28  # pixels a side
+BLOCK = 4096  # images whose random numbers are drawn together
+CHUNK = 256  # images painted together: 28 * 28 * 256 floats stay in a core's cache
+
+
+class Factor(NamedTuple):
+    """A normal distribution, cut at `low` and `high`."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    unit: str
+
+
+FACTORS = {
+    "slant": Factor(12.0, 12.0, -20.0, 42.0, "degrees from the vertical, positive leans right"),
+    "rotation": Factor(0.0, 5.0, -14.0, 14.0, "degrees, positive turns counter-clockwise"),
+    "pen_width": Factor(2.5, 0.6, 1.3, 4.4, "pixels, where the ink falls to one half"),
+    "width": Factor(1.0, 0.13, 0.65, 1.4, "times the form's usual width"),
+    "height": Factor(17.2, 1.0, 14.0, 20.0, "pixels, top to bottom of the upright path"),
+    "shift_x": Factor(0.0, 0.6, -2.0, 2.0, "pixels to the right, of the path's centre of gravity"),
+    "shift_y": Factor(0.0, 0.6, -2.0, 2.0, "pixels downwards, of the path's centre of gravity"),
+}
+NAMES = ("digit", "allograph", *FACTORS)
+NATURAL_HEIGHT = 17.2  # pixels; at this height and width 1 a form has the proportions of glyphs.py
+
+MAX_POINTS = 20  # control points of a form, at most
+MAX_STROKES = 3
+BENDS = 8  # coefficients of the smooth deformation of the plane
+JITTERS = 3 * MAX_POINTS + 4 * MAX_STROKES + BENDS + 1  # normal numbers an image uses up
+
+POINT_JITTER = 0.055  # sd of each control point, in half heights
+STROKE_JITTER = 0.05  # sd of a whole stroke's place (half heights), and of its size and direction
+BEND = 0.10  # sd of the smooth deformation's coefficients, in half heights
+PEN_JITTER = 0.10  # sd of the pen's relative width along the stroke
+CARELESS = 0.35  # sd of the logarithm of a writer's carelessness, which scales all of these
+EDGE = 1.5  # pixels over which the ink falls from 1 to 0
+
+
+class Strokes(NamedTuple):
+    """Images with what made them."""
+
+    images: Tensor  # uint8 (N, 28, 28), 0 paper, 255 ink
+    labels: Tensor  # int64 (N,), the digit
+    factors: dict[str, Tensor]  # name -> float32 (N,)
+
+
+def generate(
+    n: int,
+    *,
+    seed: int,
+    digits: Sequence[int] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+) -> Strokes:
+    """Draw n handwritten digits.
+
+    The factors, each independent of the others:
+        digit: 0 to 9, all as likely as each other.
+        allograph: 0, 1, 2: which of the digit's forms (a 7 without and with a bar, ...), by its share.
+        slant: degrees from the vertical, positive leans right; mean 12, sd 12, within -20 to 42.
+        rotation: degrees, positive turns counter-clockwise; mean 0, sd 5, within -14 to 14.
+        pen_width: pixels, where the ink falls to one half; mean 2.5, sd 0.6, within 1.3 to 4.4.
+        width: times the form's usual width; mean 1, sd 0.13, within 0.65 to 1.4.
+        height: pixels, top to bottom of the upright path; mean 17.2, sd 1, within 14 to 20.
+        shift_x, shift_y: pixels right and down, of the path's centre of gravity; mean 0, sd 0.6, within -2 to 2.
+    What else varies, as hands do, is not a factor: the place of each control point and stroke, a smooth bend of the
+    whole, the pressure of the pen.
+
+    Args:
+        n: number of images.
+        seed: non-negative. Image i of a seed is the same for every n, any number of threads.
+        digits: the digits to draw from; all ten by default.
+        ranges: factor -> (low, high): that factor is uniform there instead, also beyond its usual limits; equal ends
+            hold it. All else stays as it was with the same seed. For allograph: first and last form (whole numbers;
+            digits that have no such form take their last).
+    Returns:
+        Strokes: images uint8 (n, 28, 28), labels int64 (n,), factors name -> float32 (n,).
+    Raises:
+        ValueError: n or seed is negative, a digit or a factor does not exist, a range is empty.
+    """
+    return _generate(n, np.random.SeedSequence([_whole("seed", seed), 0]), digits, ranges)
+
+
+class StrokesDataset(NamedTuple):
+    """A training and a test part, made from two streams of random numbers. Shared by all callers: do not write on it."""
+
+    train: Strokes
+    test: Strokes
+
+
+def strokes_dataset(
+    train_size: int = 12_000,
+    test_size: int = 2_000,
+    seed: int = 0,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    digits: Sequence[int] | None = None,
+) -> StrokesDataset:
+    """A training and a test set, kept in memory for the next call with the same arguments.
+
+    The training part is `generate(train_size, seed=seed, ...)`, the test part comes from another stream of the seed.
+    """
+    frozen = None if ranges is None else tuple(sorted((name, tuple(limits)) for name, limits in ranges.items()))
+    return _dataset(train_size, test_size, seed, frozen, None if digits is None else tuple(digits))
+
+
+@lru_cache(maxsize=4)
+def _dataset(train_size: int, test_size: int, seed: int, ranges: tuple | None, digits: tuple | None) -> StrokesDataset:
+    limits = None if ranges is None else dict(ranges)
+    test_stream = np.random.SeedSequence([_whole("seed", seed), 1])
+    return StrokesDataset(
+        train=generate(train_size, seed=seed, digits=digits, ranges=limits),
+        test=_generate(test_size, test_stream, digits, limits),
+    )
+
+
+def _generate(n: int, stream: np.random.SeedSequence, digits, ranges) -> Strokes:
+    n, digits, ranges = _whole("n", n), _check_digits(digits), _check_ranges(ranges)
+    images = np.empty((n, SIZE, SIZE), np.uint8)
+    factors = {name: np.empty(n) for name in NAMES}
+    for start, uniform, normal in _draws(n, stream):
+        rows = slice(start, start + len(uniform))
+        block = _factors(uniform, digits, ranges)
+        for name in NAMES:
+            factors[name][rows] = block[name]
+        images[rows] = _draw_block(block, normal)
+    return Strokes(
+        images=torch.from_numpy(images),
+        labels=torch.from_numpy(factors["digit"].astype(np.int64)),
+        factors={name: torch.from_numpy(values.astype(np.float32)) for name, values in factors.items()},
+    )
+
+
+def _draws(n: int, stream: np.random.SeedSequence) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(first row, uniform (B, 9), normal (B, JITTERS)), block by block; row i is the same whatever n is."""
+    for_factors, for_jitter = (np.random.Generator(np.random.PCG64(s)) for s in stream.spawn(2))
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        yield start, for_factors.random((size, len(NAMES))), for_jitter.standard_normal((size, JITTERS))
+
+
+def _factors(uniform: np.ndarray, digits: tuple[int, ...], ranges: dict[str, tuple[float, float]]) -> dict[str, np.ndarray]:
+    """Turn one uniform number a factor, (B, 9), into factors, name -> (B,)."""
+    u = dict(zip(NAMES, uniform.T, strict=True))
+    digit = np.array(digits)[(u["digit"] * len(digits)).astype(int)]
+    allograph = np.zeros(len(digit), int)
+    for d in digits:
+        first, last = (min(int(end), len(glyphs()[d]) - 1) for end in ranges.get("allograph", (0, 99)))
+        shares = np.cumsum([form.share for form in glyphs()[d][first : last + 1]])
+        mine = digit == d
+        allograph[mine] = first + np.searchsorted(shares[:-1] / shares[-1], u["allograph"][mine], side="right")
+    values = {"digit": digit, "allograph": allograph}
+    for name, (mean, sd, low, high, _) in FACTORS.items():
+        if name in ranges:
+            low, high = ranges[name]
+            values[name] = low + u[name] * (high - low)
+        else:  # the inverse of the cut normal's distribution function
+            below, above = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
+            values[name] = mean + sd * ndtri(below + u[name] * (above - below))
+    return values
+
+
+def _draw_block(factors: dict[str, np.ndarray], normal: np.ndarray) -> np.ndarray:
+    """Images uint8 (B, 28, 28): form by form, at most CHUNK at once."""
+    images = np.empty((len(normal), SIZE, SIZE), np.uint8)
+    for digit, forms in glyphs().items():
+        for number, glyph in enumerate(forms):
+            members = np.flatnonzero((factors["digit"] == digit) & (factors["allograph"] == number))
+            for rows in (members[i : i + CHUNK] for i in range(0, len(members), CHUNK)):
+                chosen = {name: values[rows] for name, values in factors.items()}
+                images[rows] = _paint(*_path(glyph, chosen, normal[rows].T))
+    return images
+
+
+def _path(glyph: Glyph, factors: dict[str, np.ndarray], normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples of the pen's path: x and y in pixels from the top left pixel's centre and the pen's radius, each (P, B)."""
+    x, y, pressure = _disturb(glyph, normal)
+    x, y, pressure = (_samples(glyph.curve, values) for values in (x, y, pressure))
+    top, bottom = y.min(0), y.max(0)
+    half = 2 / (bottom - top)  # the jittered path is 2 half heights tall again
+    x = x * half * (NATURAL_HEIGHT / 2) * factors["width"]
+    y = y * half * factors["height"] / 2
+    x = x - np.tan(np.radians(factors["slant"])) * y
+    angle = np.radians(factors["rotation"])
+    x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    centre = (SIZE - 1) / 2
+    x = x - x.mean(0) + centre + factors["shift_x"]
+    y = y - y.mean(0) + centre + factors["shift_y"]
+    return x, y, factors["pen_width"] / 2 * np.maximum(1 + pressure, 0.5)
+
+
+def _disturb(glyph: Glyph, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The control points as one hand places them, x and y, and the pen's relative pressure there, each (K, B)."""
+    size = len(glyph.points)
+    points = normal[: 3 * MAX_POINTS].reshape(MAX_POINTS, 3, -1)[:size]
+    strokes = normal[3 * MAX_POINTS : 3 * MAX_POINTS + 4 * MAX_STROKES].reshape(MAX_STROKES, 4, -1)[glyph.stroke]
+    bend = normal[-BENDS - 1 : -1] * BEND
+    careless = np.exp(CARELESS * normal[-1])
+    x, y = glyph.points.T[:, :, None]  # (K, 1) each
+    centre = np.array([glyph.points[glyph.stroke == s].mean(0) for s in glyph.stroke])[:, :, None]
+    dx, dy = x - centre[:, 0], y - centre[:, 1]
+    many = float(glyph.stroke.max() > 0)  # a single stroke has nothing to be displaced against
+    turn, grow = strokes[:, 2] * STROKE_JITTER * many, strokes[:, 3] * STROKE_JITTER * many
+    move_x = points[:, 0] * POINT_JITTER + strokes[:, 0] * STROKE_JITTER * many + grow * dx + turn * dy
+    move_y = points[:, 1] * POINT_JITTER + strokes[:, 1] * STROKE_JITTER * many + grow * dy - turn * dx
+    move_x = move_x + bend[0] * (1 - y**2) + bend[1] * x * y + bend[2] * np.sin(np.pi * y) + bend[3] * np.cos(np.pi * y)
+    move_y = move_y + bend[4] * (1 - y**2) + bend[5] * x + bend[6] * x * y + bend[7] * (x**2)
+    return x + careless * move_x, y + careless * move_y, points[:, 2] * PEN_JITTER
+
+
+def _samples(curve: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """curve (P, K) times values (K, B), without BLAS, whose sums may depend on the number of threads."""
+    total = np.zeros((len(curve), values.shape[1]))
+    for weights, value in zip(curve.T, values, strict=True):
+        rows = np.flatnonzero(weights)
+        total[rows[0] : rows[-1] + 1] += weights[rows[0] : rows[-1] + 1, None] * value
+    return total
+
+
+def _paint(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Ink of each pixel by its distance to the path: uint8 (B, 28, 28). x, y, radius: (P, B), pixels.
+
+    The distance is measured in radii, so that min(d / r) stays a sum of a row's and a column's part.
+    """
+    x, y, radius = (torch.from_numpy(values.astype(np.float32)) for values in (x, y, radius))
+    mean = radius.mean(0)
+    grid = torch.arange(SIZE, dtype=torch.float32)[:, None]  # (28, 1)
+    relative = mean / radius
+    columns = ((grid - x[:, None]) * relative[:, None]).square()[:, None]  # (P, 1, 28, B)
+    rows = ((grid - y[:, None]) * relative[:, None]).square()[:, :, None]  # (P, 28, 1, B)
+    nearest = rows[0] + columns[0]  # (28, 28, B)
+    candidate = torch.empty_like(nearest)
+    for row, column in zip(rows[1:], columns[1:], strict=True):
+        torch.add(row, column, out=candidate)
+        torch.minimum(nearest, candidate, out=nearest)
+    ink = ((mean - nearest.sqrt_()) / EDGE + 0.5).clamp_(0, 1)
+    ink = ink * ink * (3 - 2 * ink)
+    return (ink * 255 + 0.5).to(torch.uint8).permute(2, 0, 1).numpy()
+
+
+def _whole(name: str, value: int) -> int:
+    if int(value) != value or value < 0:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number, 0 or more.")
+    return int(value)
+
+
+def _check_digits(digits: Sequence[int] | None) -> tuple[int, ...]:
+    chosen = tuple(range(10)) if digits is None else tuple(digits)
+    if not chosen or any(d not in range(10) for d in chosen):
+        raise ValueError(f"digits is {digits!r}; give at least one digit from 0 to 9, such as digits=[3, 8].")
+    return chosen
+
+
+def _check_ranges(ranges: Mapping[str, tuple[float, float]] | None) -> dict[str, tuple[float, float]]:
+    known = NAMES[1:]
+    for name, limits in (ranges or {}).items():
+        if name not in known:
+            raise ValueError(f"there is no factor {name!r} to give a range; the factors are {', '.join(known)}.")
+        if len(limits) != 2 or not limits[0] <= limits[1]:
+            raise ValueError(f"the range of {name} is {limits!r}; give (low, high) with low not above high.")
+    return dict(ranges or {})
