@@ -1,0 +1,151 @@
+"""How a data set becomes batches: resident on the device, or streamed from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from deepunsup_helpers.data.dataset import DataError
+
+
+def _check_batches(n: int, batch_size: int, drop_last: bool) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise DataError(f"batch_size={batch_size!r} must be a whole number of at least 1")
+    if n == 0:
+        raise DataError("there are no examples to make batches of; expected at least one")
+    if drop_last and n < batch_size:
+        raise DataError(
+            f"drop_last=True leaves no batch: {n} examples are fewer than batch_size={batch_size}; "
+            "lower batch_size or keep the last batch"
+        )
+
+
+def _count_batches(n: int, batch_size: int, drop_last: bool) -> int:
+    return n // batch_size if drop_last else -(-n // batch_size)
+
+
+class Batches:
+    """The whole set on the device, shuffled there: each epoch is a new permutation and a gather a batch.
+
+    `generator` drives the permutations and nothing else does: restoring its state (as checkpoints do) between two
+    epochs repeats the epochs that follow. Without shuffling, batches are views of `x`.
+
+    Args:
+        x: examples (N, ...), copied to `device` once.
+        y: labels (N, ...) or None; with labels, batches are pairs (x, y).
+        batch_size: examples a batch; the last one holds the rest, or is left out with `drop_last`.
+        seed: of the generator, which lives on `device`.
+    Raises:
+        DataError: no examples, x and y of different length, or a batch size that leaves no batch.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        drop_last: bool = False,
+        seed: int = 0,
+    ):
+        _check_batches(len(x), batch_size, drop_last)
+        if y is not None and len(y) != len(x):
+            raise DataError(f"x has {len(x)} examples and y has {len(y)} labels; expected one label for each")
+        self.device = torch.device(device)
+        self.x = x.to(self.device)
+        self.y = None if y is None else y.to(self.device)
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.generator = torch.Generator(device=self.device).manual_seed(seed)
+
+    def __len__(self) -> int:
+        return _count_batches(len(self.x), self.batch_size, self.drop_last)
+
+    def __iter__(self) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
+        n, size = len(self.x), self.batch_size
+        order = torch.randperm(n, generator=self.generator, device=self.device) if self.shuffle else None
+        for start in range(0, len(self) * size, size):
+            if order is None:
+                x, y = self.x[start : start + size], self.y if self.y is None else self.y[start : start + size]
+            else:
+                chosen = order[start : start + size]
+                x = self.x.index_select(0, chosen)
+                y = self.y if self.y is None else self.y.index_select(0, chosen)
+            yield x if y is None else (x, y)
+
+
+class _EpochOrder:
+    """A batch sampler whose every iteration draws one permutation from `generator`, as `Batches` does."""
+
+    def __init__(self, n: int, batch_size: int, shuffle: bool, drop_last: bool, generator: torch.Generator):
+        self.n, self.batch_size, self.shuffle, self.drop_last = n, batch_size, shuffle, drop_last
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return _count_batches(self.n, self.batch_size, self.drop_last)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(self.n, generator=self.generator) if self.shuffle else torch.arange(self.n)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield order[start : start + self.batch_size].tolist()
+
+
+def _collate_readable(items: list):
+    """A batch of the items that are not None (unreadable files); None when there is none."""
+    items = [item for item in items if item is not None]
+    return torch.utils.data.default_collate(items) if items else None
+
+
+class Streaming:
+    """The same interface as `Batches` for a set that does not fit in memory: a DataLoader over a torch Dataset.
+
+    With equal seeds on the CPU it yields the batches that `Batches` yields.
+
+    Args:
+        dataset: a map-style torch Dataset of x, or of pairs (x, y); an item that is None (a file that could not be
+            read) is left out of its batch.
+        workers: processes that read; 0 reads in this one.
+        batch_size, device, shuffle, drop_last, seed: as for `Batches`; the generator lives on the CPU.
+    Raises:
+        DataError: as `Batches`.
+    """
+
+    def __init__(
+        self,
+        dataset: torch.utils.data.Dataset,
+        *,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        shuffle: bool = True,
+        drop_last: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+    ):
+        _check_batches(len(dataset), batch_size, drop_last)
+        self.device = torch.device(device)
+        self.generator = torch.Generator().manual_seed(seed)
+        order = _EpochOrder(len(dataset), batch_size, shuffle, drop_last, self.generator)
+        self.loader = torch.utils.data.DataLoader(
+            dataset,
+            batch_sampler=order,
+            num_workers=workers,
+            collate_fn=_collate_readable,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),
+        )  # its own: the workers' base seed must not draw from the global RNG
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Tensor | tuple[Tensor, Tensor]]:
+        for batch in self.loader:
+            if batch is None:
+                continue
+            if isinstance(batch, Tensor):
+                yield batch.to(self.device, non_blocking=True)
+            else:
+                yield tuple(part.to(self.device, non_blocking=True) for part in batch)
