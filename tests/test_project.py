@@ -1,0 +1,76 @@
+"""The project files agree with one another."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
+
+
+def requirement(text: str) -> tuple[str, frozenset[str]]:
+    """("torch", {">=2.6", "<3"}) of "torch>=2.6,<3"."""
+    name, rest = re.match(r"^([A-Za-z0-9_.-]+)\s*(.*)$", text.strip()).groups()
+    return CONDA_NAMES.get(name, name).lower(), frozenset(part.strip() for part in rest.split(",") if part.strip())
+
+
+@pytest.fixture(scope="module")
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_environment_yml_names_the_same_requirements_as_pyproject(project):
+    lines = (ROOT / "environment.yml").read_text(encoding="utf-8").split("dependencies:\n")[1].splitlines()
+    conda = dict(requirement(line[4:]) for line in lines if re.match(r"^  - [a-z]", line) and not line.endswith(":"))
+    assert conda.pop("python") == frozenset([project["requires-python"]])
+    assert conda.pop("pip") == frozenset()
+    assert conda == dict(requirement(text) for text in project["dependencies"])
+
+
+def test_each_dependency_has_its_reason():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r'^    "[a-zA-Z0-9_.-]+[><=]', line)]
+    assert len(lines) > 20
+    assert [line for line in lines if "# " not in line] == []
+
+
+def test_constraints_pin_every_dependency_and_name_no_address(project):
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+-]+", line) for line in lines)
+    pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
+    extras = [text for group in project["optional-dependencies"].values() for text in group]
+    assert {requirement(text)[0] for text in [*project["dependencies"], *extras]} <= pinned
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, deepunsup_helpers, deepunsup_helpers.exercises; print('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert out.split() == ["False", "False"]
+
+
+def test_workers_share_the_cores():
+    """Under xdist each worker sees cores/N threads, whatever the caller had set."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers == 1:
+        pytest.skip("one process keeps all cores; this test looks at what xdist's workers see")
+    import torch
+
+    assert torch.get_num_threads() == max(1, os.cpu_count() // workers)
+
+
+def test_two_workers_see_half_of_the_cores_each(tmp_path):
+    """Two xdist workers, started here, each report the threads that torch uses."""
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+        pytest.skip("already inside a worker: test_workers_share_the_cores looks at it")
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text(encoding="utf-8"), encoding="utf-8")
+    for name in "ab":
+        (tmp_path / f"test_{name}.py").write_text(
+            f"import pathlib, torch\ndef test(): pathlib.Path(r'{tmp_path}', 'threads_{name}').write_text(str(torch.get_num_threads()))\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
+    assert {(tmp_path / f"threads_{name}").read_text() for name in "ab"} == {str(max(1, os.cpu_count() // 2))}

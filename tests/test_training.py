@@ -1,0 +1,238 @@
+"""fit keeps the books of a hand-written loop, resumes bit for bit, and says what went wrong."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from deepunsup_helpers.training import (TrainingDiverged, evaluate, fit, load_checkpoint, pick_device, save_model,
+                                        seed_everything, update)
+
+
+class ThreeBatches:
+    """Ten examples in batches of 4, 4 and 2, shuffled by a generator of its own."""
+
+    def __init__(self, seed: int = 0):
+        self.x = torch.linspace(-1, 1, 30, dtype=torch.float32).reshape(10, 3)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __iter__(self):
+        return iter(self.x[torch.randperm(10, generator=self.generator)].split(4))
+
+
+def setup(seed: int = 0, noise: bool = False):
+    """A small linear autoencoder with dropout-like noise from the global generator."""
+    seed_everything(seed)
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 3))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=4, gamma=0.5)
+
+    def step(x):
+        spoiled = x + 0.1 * torch.randn_like(x) if noise else x
+        loss = (model(spoiled) - x).square().sum(1).mean()
+        update(optimizer, loss, scheduler=scheduler)
+        return {"loss": loss}
+
+    return model, step, {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()]).clone()
+
+
+def test_fit_equals_a_loop_written_by_hand():
+    model, step, state = setup()
+    history = fit(step, ThreeBatches(), epochs=3, state=state, progress=False)
+
+    by_hand, _, parts = setup()
+    optimizer, scheduler, means = parts["optimizer"], parts["scheduler"], []
+    batches = ThreeBatches()
+    for _ in range(3):
+        total = 0.0
+        for x in batches:
+            loss = ((by_hand(x) - x) ** 2).sum(1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            total += loss.item() * len(x)
+        means.append(total / 10)
+    assert torch.equal(weights(model), weights(by_hand))
+    assert history.train["loss"] == pytest.approx(means, rel=1e-6)
+    assert history.epochs == 3 and not history.interrupted
+
+
+def test_means_are_weighted_by_examples_not_by_batches():
+    values = iter([1.0, 1.0, 7.0])
+    history = fit(lambda x: {"v": torch.tensor(next(values))}, ThreeBatches(), epochs=1, state={}, progress=False)
+    assert history.train["v"] == [pytest.approx((4 * 1 + 4 * 1 + 2 * 7) / 10)]
+    assert evaluate(lambda x: {"n": torch.tensor(float(len(x)))}, ThreeBatches()) == {"n": pytest.approx(3.6)}
+
+
+def test_resuming_is_bit_for_bit_the_same_as_never_stopping(tmp_path):
+    model, step, state = setup(noise=True)
+    whole = fit(step, ThreeBatches(), epochs=6, state=state, progress=False)
+
+    first, step, state = setup(noise=True)
+    fit(step, ThreeBatches(), epochs=2, state=state, checkpoint=tmp_path / "c.pt", progress=False)
+    torch.rand(7)  # time passes, generators move on
+    second, step, state = setup(seed=99, noise=True)
+    resumed = fit(step, ThreeBatches(seed=99), epochs=6, state=state, checkpoint=tmp_path / "c.pt", resume=True, progress=False)
+    assert torch.equal(weights(second), weights(model))
+    assert not torch.equal(weights(first), weights(model))
+    assert resumed.train == whole.train and resumed.epochs == 6
+
+
+def test_hooks_and_validation_only_observe():
+    def run(**observers):
+        model, step, state = setup(noise=True)
+        fit(step, ThreeBatches(), epochs=3, state=state, progress=False, **observers)
+        return weights(model)
+
+    def look(epoch, history):
+        torch.rand(5)
+
+    seen = run(hooks=[look], validate=lambda: {"r": torch.rand(())})
+    assert torch.equal(seen, run())
+
+
+def test_modes_train_in_the_step_eval_in_validation_hooks_and_after():
+    model, step, state = setup()
+    modes = {}
+
+    def stepping(x):
+        modes["step"] = model.training
+        return step(x)
+
+    fit(stepping, ThreeBatches(), epochs=1, state=state, progress=False,
+        validate=lambda: modes.update(validate=model.training, grad=torch.is_grad_enabled()) or {},
+        hooks=[lambda e, h: modes.update(hook=model.training)])
+    assert modes == {"step": True, "validate": False, "grad": False, "hook": False} and not model.training
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_divergence_names_epoch_and_term(bad):
+    epoch = iter(range(100))
+
+    def step(x):
+        return {"fine": torch.tensor(1.0), "kl": torch.tensor(bad if next(epoch) >= 3 else 1.0)}
+
+    with pytest.raises(TrainingDiverged, match="'kl'.*epoch 2") as caught:
+        fit(step, ThreeBatches(), epochs=5, state={}, progress=False)
+    assert (caught.value.epoch, caught.value.term, caught.value.history.epochs) == (2, "kl", 1)
+
+
+def test_ctrl_c_returns_the_completed_epochs(capsys):
+    calls = iter(range(100))
+
+    def step(x):
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return {"loss": torch.tensor(1.0)}
+
+    history = fit(step, ThreeBatches(), epochs=5, state={}, progress=False)
+    assert history.interrupted and history.epochs == 1 and history.train == {"loss": [1.0]}
+    assert "1 of 5" in capsys.readouterr().out
+
+
+def test_out_of_memory_names_batch_size():
+    def step(x):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    with pytest.raises(RuntimeError, match="4 examples a batch: lower batch_size"):
+        fit(step, ThreeBatches(), epochs=1, state={}, progress=False)
+
+
+def test_an_empty_epoch_is_said():
+    with pytest.raises(ValueError, match="no batch came"):
+        fit(lambda x: {}, [], epochs=1, state={}, progress=False)
+
+
+def test_a_truncated_checkpoint_and_a_foreign_one_are_said(tmp_path):
+    _, step, state = setup()
+    path = tmp_path / "c.pt"
+    fit(step, ThreeBatches(), epochs=1, state=state, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match="holds .*'batches.generator'.* but the state"):
+        load_checkpoint(path, {"model": state["model"]})
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match="not a complete checkpoint"):
+        fit(step, ThreeBatches(), epochs=2, state=state, checkpoint=path, resume=True, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]  # no half-written file beside it
+
+
+def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    _, step, state = setup()
+    path = tmp_path / "c.pt"
+    fit(step, ThreeBatches(), epochs=1, state=state, checkpoint=path, progress=False)
+    before = path.read_bytes()
+
+    def broken(saved, name):
+        with open(name, "wb") as file:
+            file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(OSError):
+        fit(step, ThreeBatches(), epochs=1, state=state, checkpoint=path, progress=False)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_update_leaves_the_other_players_weights_alone_and_sees_its_own_new_ones():
+    """Under bf16 autocast the second forward pass of a step must use the weights that the first update made."""
+    torch.manual_seed(0)
+    d = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(d.parameters(), lr=1.0)
+    x, seen = torch.ones(2, 4), {}
+
+    def step(x):
+        update(optimizer, d(x).mean())
+        seen["after"] = d(x).float().mean().detach()
+        return {"loss": seen["after"]}
+
+    fit(step, [x], epochs=1, state={"d": d}, precision="bf16", progress=False)
+    assert seen["after"].item() == pytest.approx(d(x).mean().item(), abs=0.05)  # bf16 keeps 8 bits
+
+
+def test_max_norm_bounds_the_step():
+    w = nn.Parameter(torch.tensor([3.0, 4.0]))
+    update(torch.optim.SGD([w], lr=1.0), 100 * (w * torch.tensor([3.0, 4.0])).sum(), max_norm=1.0)
+    assert w.tolist() == pytest.approx([3.0 - 0.6, 4.0 - 0.8], abs=1e-4)
+
+
+def test_unknown_device_and_precision_are_said():
+    assert pick_device("cpu") == torch.device("cpu") and pick_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(ValueError, match="unknown device 'gpu'"):
+        pick_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="not available here"):
+            pick_device("cuda")
+    with pytest.raises(ValueError, match="unknown precision 'fp16'"):
+        fit(lambda x: {}, ThreeBatches(), epochs=1, state={}, precision="fp16", progress=False)
+
+
+def test_seeds_repeat():
+    seed_everything(3)
+    a = torch.rand(3)
+    seed_everything(3)
+    assert torch.equal(a, torch.rand(3))
+
+
+def test_save_model_writes_weights_and_how_to_load_them(tmp_path, monkeypatch):
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    from deepunsup_helpers.models import MLPAutoencoder
+
+    model = MLPAutoencoder((1, 4, 4), latent_dim=2, hidden=(8,))
+    monkeypatch.delenv("DEEPUNSUP_OUTPUT", raising=False)
+    assert save_model(model) is None
+    monkeypatch.setenv("DEEPUNSUP_OUTPUT", str(tmp_path))
+    path = save_model(model)
+    other = MLPAutoencoder((1, 4, 4), latent_dim=2, hidden=(8,))
+    other.load_state_dict(load_file(path))
+    x = torch.rand(3, 1, 4, 4)
+    assert torch.equal(model(x).x_hat, other(x).x_hat)
+    with safe_open(path, "pt") as file:
+        header = file.metadata()
+    assert header["class"] == "deepunsup_helpers.models.MLPAutoencoder" and '"latent_dim": 2' in header["config"]
