@@ -3,9 +3,9 @@
 Every function takes torch tensors (any device, any floating type) or NumPy arrays.
 """
 
-from .clustering import cluster_to_class, clustering_accuracy
-from .reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
-from .representation import knn_accuracy, knn_predict, linear_probe
+from deepunsup_helpers.metrics.clustering import cluster_to_class, clustering_accuracy
+from deepunsup_helpers.metrics.reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
+from deepunsup_helpers.metrics.representation import knn_accuracy, knn_predict, linear_probe
 
 __all__ = [
     "cluster_to_class",

@@ -1,7 +1,5 @@
 """What the metrics share: bringing arrays to one form, with errors that name the shapes."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,10 +1,8 @@
 """How well clusters found without labels agree with labels kept aside."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from ._arrays import labels
+from deepunsup_helpers.metrics._arrays import labels
 
 
 def clustering_accuracy(y_true, y_pred) -> float:

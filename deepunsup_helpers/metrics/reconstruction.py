@@ -1,13 +1,11 @@
 """How far a reconstruction is from its original."""
 
-from __future__ import annotations
-
 import math
 
 import torch
 from torch import Tensor
 
-from ._arrays import pair
+from deepunsup_helpers.metrics._arrays import pair
 
 
 def mse(x, x_hat) -> float:

@@ -1,18 +1,16 @@
 """What a representation is good for, judged by simple classifiers on top of it."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
-from ._arrays import features, labels
+from deepunsup_helpers.metrics._arrays import features, labels
 
 
 def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**26) -> Tensor:
     """Classes of the test examples by majority among their k nearest training examples.
 
-    Exact Euclidean search in float64, a block of test rows at a time on the device of `z_train`. Two training examples at the
-    same distance: the earlier one is nearer. Two classes with as many votes: the one whose nearest voter is nearer wins.
+    Exact Euclidean search in float64, a block of test rows at a time, on the device of `z_train`. Of two training
+    examples at the same distance the earlier counts as nearer; of two classes with as many votes the one met first wins.
 
     Args:
         z_train: features, (N, D); more axes are flattened.
@@ -25,7 +23,8 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
     Raises:
         ValueError: D differs, k is out of range, or the labels do not fit the features.
     """
-    device = z_train.device if isinstance(z_train, Tensor) and z_train.device.type != "mps" else "cpu"  # MPS: no float64
+    device = z_train.device if isinstance(z_train, Tensor) else torch.device("cpu")
+    device = torch.device("cpu") if device.type == "mps" else device  # Apple's GPUs have no float64
     z_train = features(z_train, name="z_train", device=device, dtype=torch.float64)
     z_test = features(z_test, name="z_test", device=device, dtype=torch.float64)
     y_train = labels(y_train, name="y_train", count=len(z_train), device=device)

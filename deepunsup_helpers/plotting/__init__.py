@@ -1,0 +1,25 @@
+"""One look for every figure of the course: image grids, curves, latent maps.
+
+Plots take tensors or arrays and an optional `ax`, return the `ax` and display nothing; `show` displays.
+"""
+
+from deepunsup_helpers.plotting.charts import curves, guess_line, latent_scatter
+from deepunsup_helpers.plotting.display import png_bundle, render_png, show
+from deepunsup_helpers.plotting.images import image_grid, image_rows
+from deepunsup_helpers.plotting.style import CLASS_COLOURS, GUESS_COLOUR, LINE_COLOURS, WIDTH, use_style
+
+__all__ = [
+    "CLASS_COLOURS",
+    "GUESS_COLOUR",
+    "LINE_COLOURS",
+    "WIDTH",
+    "curves",
+    "guess_line",
+    "image_grid",
+    "image_rows",
+    "latent_scatter",
+    "png_bundle",
+    "render_png",
+    "show",
+    "use_style",
+]

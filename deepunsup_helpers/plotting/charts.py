@@ -1,0 +1,168 @@
+"""Curves with their names at their ends, maps of a latent space, the learner's guess."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from deepunsup_helpers.plotting.style import (
+    CLASS_COLOURS,
+    GUESS_COLOUR,
+    INK,
+    LINE_COLOURS,
+    as_array,
+    luminance,
+    text_colour,
+)
+
+LINE_END = "line end"  # marks the texts that `spread_labels` may move
+LINE_HEIGHT = 14  # points between two such texts
+
+
+def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss", yscale: str = "linear", ax=None):
+    """Lines with their names written at their ends.
+
+    Args:
+        series: {name: values}; NaN and infinite values are left out.
+        x: positions shared by all, or None for 1, 2, 3, ...
+        xlabel, ylabel: what the axes show, with units.
+        yscale: "linear" or "log".
+        ax: where to draw; by default a new figure.
+    Returns:
+        the ax.
+    Raises:
+        ValueError: more values than positions.
+    """
+    ax = ax or plt.subplots()[1]
+    ax.set_yscale(yscale)
+    ax.margins(x=0.02)
+    ends = []
+    for i, (name, values) in enumerate(series.items()):
+        values = as_array(values).astype(float)
+        positions = np.arange(1, len(values) + 1) if x is None else as_array(x)
+        if len(values) > len(positions):
+            raise ValueError(f"{name!r} has {len(values)} values for {len(positions)} positions in x")
+        keep = np.isfinite(values)
+        colour = LINE_COLOURS[i % len(LINE_COLOURS)]
+        points = positions[: len(values)][keep], values[keep]
+        ax.plot(*points, color=colour, marker="o" if keep.sum() == 1 else None, label=str(name))
+        if keep.any():
+            ends.append((float(points[0][-1]), float(points[1][-1]), str(name), colour))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if x is None:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    left, right = ax.get_xlim()
+    for end, value, name, colour in ends:
+        _label_end(ax, name, value, colour, at=None if end > right - 0.08 * (right - left) else end)
+    spread_labels(ax)
+    return ax
+
+
+def latent_scatter(z, y=None, *, class_names=None, ax=None):
+    """A map of a 2-D representation, coloured by class, each class's name written at its median point.
+
+    Args:
+        z: (N, 2).
+        y: classes, whole numbers, (N,), or None for a single colour.
+        class_names: a name for each class number, or None for the numbers.
+        ax: where to draw; by default a new square figure.
+    Returns:
+        the ax.
+    Raises:
+        ValueError: z is not (N, 2), or y not (N,).
+    """
+    z = as_array(z)
+    if z.ndim != 2 or z.shape[1] != 2:
+        raise ValueError(f"z has shape {z.shape}; expected points in the plane, shape (N, 2)")
+    y = np.zeros(len(z), dtype=int) if y is None else as_array(y).astype(int)
+    if y.shape != (len(z),):
+        raise ValueError(f"y has shape {y.shape} for {len(z)} points; expected ({len(z)},)")
+    ax = ax or plt.subplots(figsize=(5.2, 5.0))[1]
+    classes = np.unique(y)
+    palette = {c: CLASS_COLOURS[c % len(CLASS_COLOURS)] for c in classes}
+    colours = np.array([to_rgb(palette[c]) for c in y]).reshape(-1, 3)
+    order = np.random.default_rng(0).permutation(len(z))  # so that no class lies on top of another
+    size = float(np.clip(20_000 / max(1, len(z)), 5, 36))  # square points
+    ax.scatter(*z[order].T, c=colours[order], s=size, alpha=0.75, linewidths=0)
+    for c in classes if len(classes) > 1 else ():
+        name = str(c) if class_names is None else str(class_names[c])
+        box = {"boxstyle": "circle,pad=0.22" if len(name) == 1 else "round,pad=0.25", "fc": palette[c], "ec": "white"}
+        ink = "white" if luminance(palette[c]) < 0.3 else INK
+        middle = np.median(z[y == c], axis=0)
+        ax.annotate(name, middle, ha="center", va="center", color=ink, fontsize=11, fontweight="bold", bbox=box)
+    ax.set(xlabel="latent 1", ylabel="latent 2")
+    return ax
+
+
+def guess_line(ax, guess: float | None, *, axis: str = "y", label: str = "your guess"):
+    """The learner's guess as a dashed line across the figure; nothing when `guess` is None.
+
+    Args:
+        ax: where to draw.
+        guess: a number in the units of `axis`, or None.
+        axis: "y" for a horizontal line at y = guess, "x" for a vertical one.
+        label: written at the line's end.
+    Returns:
+        the ax.
+    Raises:
+        ValueError: `axis` is neither "x" nor "y", or `guess` is not a finite number.
+    """
+    if axis not in ("x", "y"):
+        raise ValueError(f'axis is {axis!r}; expected "x" or "y"')
+    if guess is None:
+        return ax
+    if isinstance(guess, str) or not math.isfinite(guess):
+        raise ValueError(f"guess is {guess!r}; expected a number, or None for no guess")
+    style = {"color": GUESS_COLOUR, "linestyle": (0, (5, 3)), "linewidth": 1.6, "zorder": 3}
+    if axis == "y":
+        ax.axhline(guess, **style)
+        _label_end(ax, label, float(guess), GUESS_COLOUR, at=None)
+        spread_labels(ax)
+    else:
+        ax.axvline(guess, **style)
+        at = {"xycoords": ax.get_xaxis_transform(), "xytext": (0, 3), "textcoords": "offset points"}
+        ax.annotate(label, (guess, 1), ha="center", va="bottom", color=GUESS_COLOUR, annotation_clip=False, **at)
+    return ax
+
+
+def spread_labels(ax) -> None:
+    """Move the names at the lines' ends apart where they would overlap, and into view where a line has left it."""
+    texts = [text for text in ax.texts if text.get_gid() == LINE_END]
+    if not texts:
+        return
+    low, high = sorted(ax.get_ylim())
+    for text in texts:
+        text.xy = (text.xy[0], float(np.clip(text.line_y, low, high)))
+    points = 72 / ax.figure.dpi  # in a pixel
+    wanted = np.array([ax.transData.transform((1, text.xy[1]))[1] for text in texts]) * points
+    order = np.argsort(wanted, kind="stable")
+    spread = wanted[order]
+    for _ in range(500):  # push neighbours apart, half the overlap each
+        overlap = np.clip(LINE_HEIGHT - np.diff(spread), 0, None)
+        if (overlap < 0.1).all():
+            break
+        spread[:-1] -= overlap / 2
+        spread[1:] += overlap / 2
+    for i, height in zip(order, spread):
+        texts[i].set_position((texts[i].get_position()[0], height - wanted[i]))
+
+
+def _label_end(ax, name: str, y: float, colour: str, *, at: float | None) -> None:
+    """Write a name right of the axes at height y, or, if the line ends early, beside its last point x = `at`."""
+    across = ax.get_yaxis_transform() if at is None else ax.transData
+    text = ax.annotate(
+        name,
+        (1.0 if at is None else at, y),
+        xycoords=across,
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        color=text_colour(colour),
+        annotation_clip=False,
+        gid=LINE_END,
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+    )
+    text.line_y = y  # the line's own end, when the text's anchor has to stay in view

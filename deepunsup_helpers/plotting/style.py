@@ -1,0 +1,88 @@
+"""Colours, sizes and type: what makes figures of different notebooks look like one course."""
+
+import matplotlib as mpl
+import numpy as np
+
+# Lines: Okabe & Ito, "Color Universal Design" (2008), without yellow, which vanishes on white; black became a grey.
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")
+# Classes: Paul Tol's "muted" scheme (SRON/EPS/TN/09-002) and a grey: ten colours, chosen for all colour blindnesses.
+CLASS_COLOURS = (
+    "#332288",
+    "#DDCC77",
+    "#44AA99",
+    "#882255",
+    "#88CCEE",
+    "#117733",
+    "#CC6677",
+    "#999933",
+    "#AA4499",
+    "#6E6E6E",
+)
+INK, QUIET, GRID = "#222222", "#8A8A8A", "#E6E6E6"
+GUESS_COLOUR = "#B5179E"
+WIDTH = 8.0  # inches of a full-width figure, 800 CSS pixels: the column of JupyterLab on a laptop
+PIXELS_PER_INCH = 100  # as displayed
+
+
+def use_style() -> None:
+    """Set the course's look for all following figures."""
+    mpl.rcParams.update(
+        {
+            "figure.dpi": PIXELS_PER_INCH,
+            "figure.figsize": (WIDTH, 3.6),
+            "figure.constrained_layout.use": True,
+            "font.family": ["DejaVu Sans"],  # comes with Matplotlib, so it is the same everywhere
+            "font.size": 11,
+            "axes.titlesize": 12,
+            "axes.titlelocation": "left",
+            "axes.titlepad": 8,
+            "axes.labelsize": 11,
+            "axes.labelcolor": INK,
+            "axes.edgecolor": QUIET,
+            "axes.linewidth": 0.8,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.prop_cycle": mpl.cycler(color=LINE_COLOURS),
+            "grid.color": GRID,
+            "grid.linewidth": 0.8,
+            "xtick.color": QUIET,
+            "ytick.color": QUIET,
+            "xtick.labelcolor": INK,
+            "ytick.labelcolor": INK,
+            "xtick.labelsize": 10,
+            "ytick.labelsize": 10,
+            "text.color": INK,
+            "lines.linewidth": 2.0,
+            "lines.solid_capstyle": "round",
+            "legend.frameon": False,
+            "legend.fontsize": 10,
+            "image.cmap": "cividis",
+        }
+    )
+
+
+def text_colour(colour: str) -> str:
+    """A line's colour, darkened until text in it reads well on white: contrast 4.5, WCAG 2's bound for body text."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    while 1.05 / (luminance(rgb) + 0.05) < 4.5:
+        rgb = rgb * 0.95
+    return mpl.colors.to_hex(rgb)
+
+
+def luminance(colour) -> float:
+    """Relative luminance of a colour, from 0 (black) to 1 (white), by WCAG 2."""
+    rgb = np.array(mpl.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def as_array(values) -> np.ndarray:
+    """A tensor on any device, or anything array-like, as a NumPy array."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+    elif isinstance(values, (list, tuple)) and any(hasattr(v, "detach") for v in values):
+        values = [as_array(v) for v in values]
+    return np.asarray(values)
