@@ -1,6 +1,10 @@
 """Losses: pure functions of tensors. They sum over what describes one example and average over the batch."""
 
+import math
+
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
@@ -15,6 +19,84 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
         ValueError: the shapes differ.
     Source: Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647 (figure 2 reports this number).
     """
-    if x_hat.shape != x.shape:
-        raise ValueError(f"squared_error: x_hat is {tuple(x_hat.shape)} and x is {tuple(x.shape)}; the shapes must agree.")
+    _require_same("squared_error", x_hat=x_hat, x=x)
     return (x_hat - x).square().flatten(1).sum(dim=1).mean()
+
+
+def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mu, diag exp(logvar)) || N(0, I)) of each example.
+
+    Args:
+        mu: posterior means, (N, D).
+        logvar: log variances (not standard deviations), (N, D).
+    Returns:
+        nats, summed over D, (N,).
+    Raises:
+        ValueError: the shapes differ, or there is no latent axis.
+    Source: Kingma & Welling 2013, arXiv:1312.6114, appendix B.
+    """
+    _require_same("gaussian_kl", mu=mu, logvar=logvar)
+    if mu.ndim != 2:
+        raise ValueError(f"gaussian_kl: mu is {tuple(mu.shape)}; expected one row of latents an example, (N, D).")
+    return 0.5 * (mu.square() + logvar.exp() - logvar - 1).sum(dim=1)
+
+
+def reparameterize(mu: Tensor, logvar: Tensor) -> Tensor:
+    """One sample z = mu + sigma eps of N(mu, diag exp(logvar)), eps ~ N(0, I) from the global generator.
+
+    The randomness sits in eps, so that gradients reach mu and logvar.
+
+    Args:
+        mu: means, (N, D) or any shape.
+        logvar: log variances, of the same shape.
+    Returns:
+        z, of the same shape.
+    Raises:
+        ValueError: the shapes differ.
+    Source: Kingma & Welling 2013, arXiv:1312.6114, section 2.4.
+    """
+    _require_same("reparameterize", mu=mu, logvar=logvar)
+    return mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
+
+
+def gaussian_log_likelihood(mean: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
+    """log N(x; mean, sigma^2 I) of each example: a density, so it can be positive.
+
+    Args:
+        mean: what the decoder predicts, (N, ...).
+        x: data, of the same shape.
+        sigma: standard deviation in units of x, above 0: one number, or a tensor that broadcasts against x.
+    Returns:
+        nats, summed over what describes one example, (N,).
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _require_same("gaussian_log_likelihood", mean=mean, x=x)
+    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+    each = -0.5 * ((x - mean) / sigma).square() - sigma.log() - 0.5 * math.log(2 * math.pi)
+    return each.reshape(len(x), -1).sum(dim=1)
+
+
+def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
+    """log Bernoulli(x; sigmoid(logits)) of each example: a mass for x in {0, 1}, so at most 0.
+
+    For grey x in (0, 1) this is the negative cross-entropy, no likelihood of anything: it has a ceiling below 0.
+
+    Args:
+        logits: what the decoder returns, (N, ...).
+        x: data in [0, 1], of the same shape.
+    Returns:
+        nats, summed over what describes one example, (N,); finite for any finite logits.
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _require_same("bernoulli_log_likelihood", logits=logits, x=x)
+    each = functional.binary_cross_entropy_with_logits(logits, x, reduction="none")
+    return -each.reshape(len(x), -1).sum(dim=1)
+
+
+def _require_same(function: str, **tensors: Tensor) -> None:
+    (first, a), (second, b) = tensors.items()
+    if a.shape != b.shape:
+        raise ValueError(f"{function}: {first} is {tuple(a.shape)} and {second} is {tuple(b.shape)}; "
+                         "the shapes must agree.")

@@ -10,6 +10,8 @@ from deepunsup_helpers.metrics.representation import knn_accuracy, knn_predict, 
 __all__ = [
     "cluster_to_class",
     "clustering_accuracy",
+    "effective_sample_size",
+    "importance_log_likelihood",
     "knn_accuracy",
     "knn_predict",
     "linear_probe",

@@ -1,0 +1,132 @@
+"""Likelihoods: estimated from importance weights, and exact where the model is linear and Gaussian.
+
+A likelihood is compared in nats per example. Densities (Gaussian decoders) and masses (Bernoulli decoders on binary
+data) are different things and never stand in one column.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from deepunsup_helpers.metrics._arrays import as_tensor, features
+
+
+def importance_log_likelihood(log_weights) -> Tensor:
+    """log p(x) of each example from K samples z_k ~ q(z | x): log (1/K) sum_k p(x, z_k) / q(z_k | x).
+
+    On average it lies below log p(x), and rises to it with K. With K = 1 its mean is the ELBO. It cannot warn of a
+    region that q never visits: all samples agree, and all miss it.
+
+    Args:
+        log_weights: log p(x, z_k) - log q(z_k | x), (K, N).
+    Returns:
+        nats, float64 on the CPU, (N,).
+    Raises:
+        ValueError: not (K, N), or NaN or infinite.
+    Source: Burda et al. 2016, arXiv:1509.00519, equation 8.
+    """
+    log_weights = _weights(log_weights)
+    return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))
+
+
+def effective_sample_size(log_weights) -> Tensor:
+    """How many equally weighted samples the K weighted ones are worth: (sum w)^2 / sum w^2.
+
+    Args:
+        log_weights: log p(x, z_k) - log q(z_k | x), (K, N).
+    Returns:
+        from 1 (one sample carries everything) to K (all weights equal), float64 on the CPU, (N,).
+    Raises:
+        ValueError: not (K, N), or NaN or infinite.
+    Source: Kong 1992, "A note on importance sampling using standardized weights", University of Chicago.
+    """
+    log_weights = _weights(log_weights)
+    return torch.exp(2 * torch.logsumexp(log_weights, dim=0) - torch.logsumexp(2 * log_weights, dim=0))
+
+
+class ProbabilisticPCA(NamedTuple):
+    """z ~ N(0, I_L), x = mean + W z + sigma eps: `mean` (D,), `W` (D, L), `sigma` one number in units of x."""
+
+    mean: Tensor
+    W: Tensor
+    sigma: Tensor
+
+
+def fit_probabilistic_pca(x, latent_dim: int) -> ProbabilisticPCA:
+    """Maximum likelihood probabilistic PCA in closed form: the leading eigenvectors, and the mean of what they leave.
+
+    Args:
+        x: data, (N, ...), flattened to (N, D).
+        latent_dim: L, from 0 (one isotropic Gaussian) to D - 1.
+    Returns:
+        the model in float64 on the CPU; columns of W are orthogonal, longest first.
+    Raises:
+        ValueError: `latent_dim` is out of range, or it leaves no variance over, so that sigma would be 0.
+    Source: Tipping & Bishop 1999, doi:10.1111/1467-9868.00196, equations 7 and 8.
+    """
+    x = features(x, name="x", device="cpu", dtype=torch.float64)
+    dimensions = x.shape[1]
+    if not 0 <= latent_dim < dimensions:
+        raise ValueError(f"latent_dim is {latent_dim}; with {dimensions} numbers an example expected 0 to {dimensions - 1}")
+    mean = x.mean(dim=0)
+    values, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0).reshape(dimensions, dimensions))  # rising
+    left_over = values[: dimensions - latent_dim].mean()
+    if left_over <= 1e-12 * values[-1]:
+        raise ValueError(f"{latent_dim} dimensions explain x completely, so the noise would be 0; use fewer")
+    kept, directions = values.flip(0)[:latent_dim], vectors.flip(1)[:, :latent_dim]
+    return ProbabilisticPCA(mean, directions * (kept - left_over).clamp_min(0).sqrt(), left_over.sqrt())
+
+
+def ppca_log_likelihood(model: ProbabilisticPCA, x) -> Tensor:
+    """Exact log p(x) = log N(x; mean, W W^T + sigma^2 I) of each example, without a D x D matrix.
+
+    Args:
+        model: from `fit_probabilistic_pca`, or any mean, W and sigma.
+        x: data, (N, ...), flattened to (N, D).
+    Returns:
+        nats, a density, float64 on the CPU, (N,).
+    Raises:
+        ValueError: x has another number of values an example than the model.
+    Source: Tipping & Bishop 1999, doi:10.1111/1467-9868.00196, equation 5; Woodbury's identity.
+    """
+    centred, W, sigma = _centred(model, x)
+    dimensions, latent_dim = W.shape
+    M = W.T @ W + sigma**2 * torch.eye(latent_dim, dtype=W.dtype)
+    projected = centred @ W  # (N, L)
+    distance = (centred.square().sum(1) - (projected @ torch.linalg.inv(M) * projected).sum(1)) / sigma**2
+    log_determinant = torch.logdet(M) + 2 * (dimensions - latent_dim) * sigma.log()
+    return -0.5 * (distance + log_determinant + dimensions * math.log(2 * math.pi))
+
+
+def ppca_posterior(model: ProbabilisticPCA, x) -> tuple[Tensor, Tensor]:
+    """The exact posterior p(z | x) = N(mu, covariance) of probabilistic PCA; its covariance is the same for every x.
+
+    Args:
+        model: from `fit_probabilistic_pca`, or any mean, W and sigma.
+        x: data, (N, ...), flattened to (N, D).
+    Returns:
+        mu, (N, L), and the covariance, (L, L), diagonal when W's columns are orthogonal; float64 on the CPU.
+    Raises:
+        ValueError: x has another number of values an example than the model.
+    Source: Tipping & Bishop 1999, doi:10.1111/1467-9868.00196, equation 9.
+    """
+    centred, W, sigma = _centred(model, x)
+    inverse = torch.linalg.inv(W.T @ W + sigma**2 * torch.eye(W.shape[1], dtype=W.dtype))
+    return centred @ W @ inverse, sigma**2 * inverse
+
+
+def _centred(model: ProbabilisticPCA, x) -> tuple[Tensor, Tensor, Tensor]:
+    x = features(x, name="x", device="cpu", dtype=torch.float64)
+    mean, W, sigma = (torch.as_tensor(part).detach().to("cpu", torch.float64) for part in model)
+    if x.shape[1] != len(W):
+        raise ValueError(f"x has {x.shape[1]} numbers an example, the model {len(W)}")
+    return x - mean, W, sigma
+
+
+def _weights(log_weights) -> Tensor:
+    log_weights = as_tensor(log_weights, name="log_weights", device="cpu", dtype=torch.float64)
+    if log_weights.ndim != 2:
+        raise ValueError(f"log_weights has shape {tuple(log_weights.shape)}; expected samples by examples, (K, N)")
+    return log_weights

@@ -1,0 +1,100 @@
+"""A mixture of Gaussians and EM: the simplest latent variable model, whose posterior is a sum of K terms."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Mixture(NamedTuple):
+    """k ~ weights (K,), then x ~ N(means[k], covariances[k]): means (K, D), covariances (K, D, D)."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+
+def log_joint(mixture: Mixture, x: Tensor) -> Tensor:
+    """log p(x, k) of each example with each component: logsumexp over k is log p(x), softmax over k the posterior.
+
+    Args:
+        x: data, (N, D).
+    Returns:
+        nats, (N, K).
+    Raises:
+        ValueError: x is not (N, D), or a covariance is not positive definite (a component has shrunk to a point).
+    """
+    weights, means, covariances = mixture
+    if x.ndim != 2 or x.shape[1] != means.shape[1]:
+        raise ValueError(f"x is {tuple(x.shape)}; the mixture expects (N, {means.shape[1]})")
+    root, failed = torch.linalg.cholesky_ex(covariances)  # (K, D, D)
+    if failed.any():
+        raise ValueError(f"component {int(failed.nonzero()[0])} has shrunk to a point or a line: its covariance is not "
+                         "positive definite. Use fewer components, another start, or a ridge")
+    offsets = (x - means[:, None]).transpose(1, 2)  # (K, D, N)
+    distance = torch.linalg.solve_triangular(root, offsets, upper=False).square().sum(dim=1)  # (K, N)
+    log_volume = root.diagonal(dim1=1, dim2=2).log().sum(dim=1) + 0.5 * x.shape[1] * math.log(2 * math.pi)
+    return (weights.log() - log_volume) - 0.5 * distance.T
+
+
+def em_step(mixture: Mixture, x: Tensor, *, ridge: float = 0.0) -> tuple[Mixture, Tensor]:
+    """One step of expectation maximisation; with ridge 0 the likelihood never falls.
+
+    Args:
+        x: data, (N, D).
+        ridge: added to the diagonal of every covariance, in squared units of x; keeps components from collapsing.
+    Returns:
+        the new mixture, and the mean log-likelihood of the *old* one in nats per example.
+    Source: Dempster, Laird & Rubin 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.
+    """
+    joint = log_joint(mixture, x)
+    log_p = joint.logsumexp(dim=1, keepdim=True)  # (N, 1)
+    posterior = torch.exp(joint - log_p)  # E step, (N, K)
+    counts = posterior.sum(dim=0).clamp_min(torch.finfo(x.dtype).tiny)  # M step from here
+    means = posterior.T @ x / counts[:, None]
+    offsets = x[:, None] - means  # (N, K, D)
+    covariances = torch.einsum("nk,nki,nkj->kij", posterior, offsets, offsets) / counts[:, None, None]
+    covariances = covariances + ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    return Mixture(counts / len(x), means, covariances), log_p.mean()
+
+
+def start_mixture(x: Tensor, components: int, *, seed: int) -> Mixture:
+    """A start for EM: means on examples drawn at random, a tenth of the data's covariance each, equal weights.
+
+    Args:
+        x: data, (N, D), N at least `components`.
+        components: K.
+        seed: which examples.
+    """
+    if not 1 <= components <= len(x):
+        raise ValueError(f"components is {components}; with {len(x)} examples expected 1 to {len(x)}")
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:components].to(x.device)
+    covariance = 0.1 * torch.cov(x.T).reshape(x.shape[1], x.shape[1])
+    return Mixture(x.new_full((components,), 1 / components), x[chosen], covariance.repeat(components, 1, 1))
+
+
+def fit_mixture(x: Tensor, components: int, *, steps: int, seed: int, starts: int = 1,
+                ridge: float = 0.0) -> tuple[Mixture, list[float]]:
+    """EM from several starts; the one that ends with the highest likelihood.
+
+    Args:
+        x: data, (N, D); float64 for likelihoods that do not fall by rounding.
+        components: K.
+        steps: EM steps of each start.
+        seed: of the first start; the others follow it.
+        starts: how many.
+        ridge: see `em_step`.
+    Returns:
+        the mixture, and its mean log-likelihood before each step and after the last, nats per example, (steps + 1).
+    """
+    best = None
+    for start in range(starts):
+        mixture, history = start_mixture(x, components, seed=seed + start), []
+        for _ in range(steps):
+            mixture, log_p = em_step(mixture, x, ridge=ridge)
+            history.append(float(log_p))
+        history.append(float(log_joint(mixture, x).logsumexp(dim=1).mean()))
+        if best is None or history[-1] > best[1][-1]:
+            best = mixture, history
+    return best

@@ -1,0 +1,103 @@
+"""KL, reparameterisation and likelihoods against torch.distributions and closed forms."""
+
+import math
+
+import pytest
+import torch
+from torch import distributions
+
+from deepunsup_helpers.losses import bernoulli_log_likelihood, gaussian_kl, gaussian_log_likelihood, reparameterize
+
+
+def latents(n=7, d=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(n, d, generator=generator, dtype=torch.float64) for _ in range(2)]
+
+
+def test_kl_equals_torch_distributions():
+    mu, logvar = latents()
+    q, prior = distributions.Normal(mu, torch.exp(0.5 * logvar)), distributions.Normal(0.0, 1.0)
+    torch.testing.assert_close(gaussian_kl(mu, logvar), distributions.kl_divergence(q, prior).sum(1), rtol=1e-12, atol=0)
+
+
+def test_kl_is_zero_at_the_prior_and_positive_elsewhere():
+    zeros = torch.zeros(4, 5)
+    assert (gaussian_kl(zeros, zeros) == 0).all()
+    assert (gaussian_kl(*latents(200)) > 0).all()
+
+
+def test_kl_adds_over_latents_and_not_over_examples():
+    mu, logvar = latents()
+    parts = sum(gaussian_kl(mu[:, d : d + 1], logvar[:, d : d + 1]) for d in range(mu.shape[1]))
+    torch.testing.assert_close(gaussian_kl(mu, logvar), parts)
+    torch.testing.assert_close(gaussian_kl(mu, logvar)[2:4], gaussian_kl(mu[2:4], logvar[2:4]))
+
+
+def test_kl_gradient_is_the_textbook_one():
+    mu, logvar = (t.requires_grad_() for t in latents())
+    gaussian_kl(mu, logvar).sum().backward()
+    torch.testing.assert_close(mu.grad, mu.detach())
+    torch.testing.assert_close(logvar.grad, 0.5 * (logvar.detach().exp() - 1))
+
+
+def test_reparameterized_moments_and_gradients():
+    n = 200_000
+    mu, logvar = torch.full((n, 1), 0.7, requires_grad=True), torch.full((n, 1), math.log(0.04), requires_grad=True)
+    torch.manual_seed(0)
+    z = reparameterize(mu, logvar)
+    assert abs(float(z.detach().mean()) - 0.7) < 5 * 0.2 / math.sqrt(n)
+    assert abs(float(z.detach().std()) - 0.2) < 5 * 0.2 / math.sqrt(2 * n)
+    z.square().sum().backward()  # d E[z^2] / d mu = 2 mu; d / d logvar = sigma^2
+    assert abs(float(mu.grad.mean()) - 1.4) < 5 * 0.4 / math.sqrt(n)
+    assert abs(float(logvar.grad.mean()) - 0.04) < 5 * 0.16 / math.sqrt(n)
+
+
+def test_reparameterize_draws_from_the_global_generator():
+    mu, logvar = latents()
+    torch.manual_seed(3)
+    first = reparameterize(mu, logvar)
+    torch.manual_seed(3)
+    assert torch.equal(first, reparameterize(mu, logvar))
+    assert not torch.equal(first, reparameterize(mu, logvar))
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 4), (6, 2, 3, 3)])
+@pytest.mark.parametrize("sigma", [0.3, torch.tensor(2.0)])
+def test_gaussian_log_likelihood_equals_torch_distributions(shape, sigma):
+    mean, x = torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    truth = distributions.Normal(mean, float(sigma)).log_prob(x).reshape(len(x), -1).sum(1)
+    torch.testing.assert_close(gaussian_log_likelihood(mean, x, sigma), truth, rtol=1e-6, atol=1e-6)
+
+
+def test_the_best_sigma_is_the_root_mean_squared_error():
+    mean, x = torch.randn(2, 50, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    log_sigma = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    best = (x - mean).square().mean().sqrt()
+    with torch.no_grad():
+        log_sigma.copy_(best.log())
+    gaussian_log_likelihood(mean, x, log_sigma.exp()).mean().backward()
+    assert abs(float(log_sigma.grad)) < 1e-10
+
+
+def test_bernoulli_log_likelihood_of_bits_and_of_extreme_logits():
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn(5, 1, 4, 4, generator=generator)
+    bits = torch.rand(5, 1, 4, 4, generator=generator).round()
+    truth = distributions.Bernoulli(logits=logits).log_prob(bits).flatten(1).sum(1)
+    torch.testing.assert_close(bernoulli_log_likelihood(logits, bits), truth)
+    extreme = torch.full((2, 3), 200.0)
+    torch.testing.assert_close(bernoulli_log_likelihood(extreme, torch.zeros(2, 3)), torch.full((2,), -600.0))
+
+
+def test_grey_pixels_have_a_ceiling_below_zero():
+    grey = torch.full((1, 10), 0.3)
+    ceiling = 10 * (0.3 * math.log(0.3) + 0.7 * math.log(0.7))
+    assert float(bernoulli_log_likelihood(torch.logit(grey), grey)) == pytest.approx(ceiling, rel=1e-5)
+    assert float(bernoulli_log_likelihood(torch.logit(grey) + 0.1, grey)) < ceiling
+
+
+@pytest.mark.parametrize("call", [lambda a, b: gaussian_kl(a, b), lambda a, b: reparameterize(a, b),
+                                  lambda a, b: gaussian_log_likelihood(a, b, 1.0), lambda a, b: bernoulli_log_likelihood(a, b)])
+def test_shapes_that_would_broadcast_are_refused(call):
+    with pytest.raises(ValueError, match=r"\(4, 2\).*\(4, 1\)"):
+        call(torch.zeros(4, 2), torch.zeros(4, 1))
