@@ -67,12 +67,12 @@ def fit_probabilistic_pca(x, latent_dim: int) -> ProbabilisticPCA:
     Source: Tipping & Bishop 1999, doi:10.1111/1467-9868.00196, equations 7 and 8.
     """
     x = features(x, name="x", device="cpu", dtype=torch.float64)
-    dimensions = x.shape[1]
-    if not 0 <= latent_dim < dimensions:
-        raise ValueError(f"latent_dim is {latent_dim}; with {dimensions} numbers an example expected 0 to {dimensions - 1}")
+    D = x.shape[1]
+    if not 0 <= latent_dim < D:
+        raise ValueError(f"latent_dim is {latent_dim}; with {D} numbers an example expected 0 to {D - 1}")
     mean = x.mean(dim=0)
-    values, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0).reshape(dimensions, dimensions))  # rising
-    left_over = values[: dimensions - latent_dim].mean()
+    values, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0).reshape(D, D))  # rising
+    left_over = values[: D - latent_dim].mean()
     if left_over <= 1e-12 * values[-1]:
         raise ValueError(f"{latent_dim} dimensions explain x completely, so the noise would be 0; use fewer")
     kept, directions = values.flip(0)[:latent_dim], vectors.flip(1)[:, :latent_dim]
