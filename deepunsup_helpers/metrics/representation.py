@@ -10,7 +10,7 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
     """Classes of the test examples by majority among their k nearest training examples.
 
     Exact Euclidean search in float64, a block of test rows at a time, on the device of `z_train`. Of two training
-    examples at the same distance the earlier counts as nearer; of two classes with as many votes the one met first wins.
+    examples at the same distance the earlier counts as nearer; of two classes with equal votes the one met first wins.
 
     Args:
         z_train: features, (N, D); more axes are flattened.

@@ -87,12 +87,13 @@ def latent_scatter(z, y=None, *, class_names=None, ax=None):
     order = np.random.default_rng(0).permutation(len(z))  # so that no class lies on top of another
     size = float(np.clip(20_000 / max(1, len(z)), 5, 36))  # square points
     ax.scatter(*z[order].T, c=colours[order], s=size, alpha=0.75, linewidths=0)
+    crowded = ax.get_window_extent().width < 300  # pixels: a panel among others
     for c in classes if len(classes) > 1 else ():
         name = str(c) if class_names is None else str(class_names[c])
         box = {"boxstyle": "circle,pad=0.22" if len(name) == 1 else "round,pad=0.25", "fc": palette[c], "ec": "white"}
         ink = "white" if luminance(palette[c]) < 0.3 else INK
-        middle = np.median(z[y == c], axis=0)
-        ax.annotate(name, middle, ha="center", va="center", color=ink, fontsize=11, fontweight="bold", bbox=box)
+        at = {"ha": "center", "va": "center", "fontsize": 8 if crowded else 11}
+        ax.annotate(name, np.median(z[y == c], axis=0), color=ink, fontweight="bold", bbox=box, **at)
     ax.set(xlabel="latent 1", ylabel="latent 2")
     return ax
 
@@ -135,6 +136,8 @@ def spread_labels(ax) -> None:
         return
     low, high = sorted(ax.get_ylim())
     for text in texts:
+        out_of_view = " \u2191" if text.line_y > high else " \u2193" if text.line_y < low else ""
+        text.set_text(text.line_name + out_of_view)
         text.xy = (text.xy[0], float(np.clip(text.line_y, low, high)))
     points = 72 / ax.figure.dpi  # in a pixel
     wanted = np.array([ax.transData.transform((1, text.xy[1]))[1] for text in texts]) * points
@@ -165,4 +168,4 @@ def _label_end(ax, name: str, y: float, colour: str, *, at: float | None) -> Non
         gid=LINE_END,
         path_effects=[withStroke(linewidth=2.5, foreground="white")],
     )
-    text.line_y = y  # the line's own end, when the text's anchor has to stay in view
+    text.line_name, text.line_y = name, y  # as they are, while the text has to stay in view

@@ -19,7 +19,7 @@ CLASS_COLOURS = (
     "#6E6E6E",
 )
 INK, QUIET, GRID = "#222222", "#8A8A8A", "#E6E6E6"
-GUESS_COLOUR = "#B5179E"
+GUESS_COLOUR = "#000000"  # dashed: no line of the data is black
 WIDTH = 8.0  # inches of a full-width figure, 800 CSS pixels: the column of JupyterLab on a laptop
 PIXELS_PER_INCH = 100  # as displayed
 
