@@ -1,0 +1,32 @@
+"""How many threads a process may use when several work at once."""
+
+from collections.abc import Mapping
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+
+
+def available_cores() -> int:
+    """Cores this process may use: affinity and container limits are respected."""
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
+def thread_variables(workers: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Environment for one of `workers` processes: cores/N threads, set before torch loads.
+
+    Two training processes with two threads each on two cores stop each other (OpenMP's threads spin while they wait),
+    so the share is never more than cores/N. A smaller number already in `environment` is kept.
+
+    Args:
+        workers: processes at work at the same time; 1 leaves everything as it is.
+        environment: the variables the process would start with.
+    """
+    if workers <= 1:
+        return {}
+    share = max(1, available_cores() // workers)
+    present = {name: environment.get(name, "") for name in THREAD_VARIABLES}
+    return {name: str(min(share, int(text)) if text.isdecimal() and text != "0" else share)
+            for name, text in present.items()}  # fmt: skip

@@ -1,0 +1,179 @@
+"""Watching over one execution: progress, the time limit, Ctrl-C, and nothing left running afterwards."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .kernels import jupyter_environment
+
+GRACE = 8.0  # seconds a worker gets to save its notebook and end its kernel
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to execute.
+
+    Args:
+        notebook: the source, never written to.
+        parameters: values to inject.
+        output: where the executed notebook goes.
+        caller: the folder the command was given in.
+        timeout: seconds for the whole run, or None.
+        workers: runs at work at the same time.
+    """
+
+    notebook: Path
+    parameters: dict[str, Any]
+    output: Path
+    caller: Path
+    timeout: float | None = None
+    workers: int = 1
+
+
+@dataclass
+class Outcome:
+    """How an execution ended: `status` is completed, failed, timeout, died or interrupted."""
+
+    status: str = "died"
+    seconds: float = 0.0
+    message: str = ""
+    failed_cell: int | None = None
+    last_cell: int | None = None
+    total: int = 0
+    cell_seconds: dict[int, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> Outcome:
+    """Execute a notebook in a process of its own and wait for its end.
+
+    Args:
+        stop: set from outside (a signal) to interrupt; whatever was done until then is kept.
+        progress: called after each event and a few times a second.
+    """
+    began = time.monotonic()
+    outcome = Outcome()
+    with tempfile.TemporaryDirectory(prefix="deepunsup-", ignore_cleanup_errors=True) as scratch:
+        log_path = Path(scratch) / "worker.log"
+        with open(log_path, "wb") as log:
+            process = _start(plan, Path(scratch), log)
+        events: queue.Queue[dict | None] = queue.Queue()
+        threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
+        _send_plan(process, plan)
+        reason = _follow(events, outcome, began=began, timeout=plan.timeout, stop=stop, progress=progress)
+        _end(process, events, outcome)
+        if reason:
+            outcome.status = reason
+        elif outcome.status == "died":
+            outcome.message = outcome.message or _last_line(log_path)
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
+    """Start the worker in the notebook's folder and in a process group of its own."""
+    environment = jupyter_environment(scratch, plan.caller, os.environ, workers=plan.workers)
+    environment["DEEPUNSUP_OUTPUT"] = str(plan.output.parent)
+    environment["IPYTHONDIR"] = str(scratch / "ipython")  # no start-up files, no shared history
+    environment["JUPYTER_RUNTIME_DIR"] = str(scratch / "runtime")
+    group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group
+    return subprocess.Popen(
+        [sys.executable, "-m", "deepunsup_helpers.runner.worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=plan.notebook.parent, env=environment, **group,
+    )  # fmt: skip
+
+
+def _send_plan(process: subprocess.Popen, plan: Plan) -> None:
+    """Give the worker its plan; a worker that is gone already shows up as dead."""
+    text = {"notebook": str(plan.notebook), "parameters": plan.parameters, "output": str(plan.output)}
+    try:
+        process.stdin.write(json.dumps(text).encode() + b"\n")
+        process.stdin.flush()
+    except OSError:
+        pass
+
+
+def _read_events(process: subprocess.Popen, events: queue.Queue) -> None:
+    """Pass the worker's events on; None at its end."""
+    for line in process.stdout:
+        try:
+            events.put(json.loads(line))
+        except ValueError:
+            continue
+    events.put(None)
+
+
+def _follow(
+    events: queue.Queue, outcome: Outcome, *, began: float, timeout: float | None, stop: threading.Event,
+    progress: Callable[[Outcome], None],
+) -> str | None:  # fmt: skip
+    """Take events until the end; returns 'timeout' or 'interrupted' when it was cut short."""
+    while True:
+        try:
+            event = events.get(timeout=0.1)
+        except queue.Empty:
+            event = {}
+        if event is None or _note(outcome, event):
+            return None
+        outcome.seconds = time.monotonic() - began
+        progress(outcome)
+        if stop.is_set():
+            return "interrupted"
+        if timeout is not None and outcome.seconds > timeout:
+            return "timeout"
+
+
+def _note(outcome: Outcome, event: dict[str, Any]) -> bool:
+    """Write an event into the outcome; True when it was the last."""
+    kind = event.get("event")
+    if kind == "start":
+        outcome.total = event["total"]
+    elif kind == "cell":
+        outcome.last_cell = event["index"]
+    elif kind == "done":
+        outcome.cell_seconds[event["index"]] = event["seconds"]
+    elif kind == "end":
+        outcome.status, outcome.facts = event["status"], event.get("facts", {})
+        outcome.message, outcome.failed_cell = event.get("message", ""), event.get("cell")
+    return kind == "end"
+
+
+def _end(process: subprocess.Popen, events: queue.Queue, outcome: Outcome) -> None:
+    """Let the worker finish, then kill whatever is left of it, its kernel and their children."""
+    import psutil
+
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.Error:
+        family = []
+    try:
+        process.stdin.close()
+    except OSError:
+        pass
+    try:
+        process.wait(timeout=GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    for child in family:
+        try:
+            child.kill()
+        except psutil.Error:
+            continue
+    process.wait()
+    while not events.empty():
+        _note(outcome, events.get() or {})
+
+
+def _last_line(log: Path) -> str:
+    """The last line a dead worker or kernel left behind."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""

@@ -1,0 +1,36 @@
+"""Files that are whole or absent: written beside their place, then moved there."""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that no reader ever sees half of it.
+
+    Raises:
+        OSError: the folder is missing, not writable or full; nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 with Unix line ends."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_text` of readable JSON; NaN and infinities raise ValueError."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def notebook_text(content: dict) -> str:
+    """A notebook's JSON as it is committed: one space of indent, no escapes, a newline at the end."""
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

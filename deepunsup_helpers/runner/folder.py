@@ -1,0 +1,85 @@
+"""The folder of one run, and its `run.json`."""
+
+import json
+import os
+import sys
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .faults import Fault, describe_os_error
+from .files import write_json
+
+PACKAGES = (
+    "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib",
+    "torchmetrics", "safetensors", "ipykernel", "papermill",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Version of Python and of what a notebook rests on, without importing any of it."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def claim_folder(name: str, output: str | None, caller: Path) -> Path:
+    """Make the folder of a run and return its absolute path; it belongs to this run alone.
+
+    Without `output` it is `runs/NAME/YYYYMMDD-HHMMSS` below the caller, with -2, -3, ... in the same second.
+
+    Args:
+        output: the folder given with -o, relative to the caller; it may exist if it is empty.
+    Raises:
+        Fault: it holds something already (two runs are never mixed), is below a file, or cannot be written.
+    """
+    try:
+        if output is not None:
+            return _claim_given((caller / Path(output).expanduser()).resolve())
+        parent = caller.resolve() / "runs" / name
+        parent.mkdir(parents=True, exist_ok=True)
+        stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
+        for again in range(1, 1000):
+            folder = parent / (stamp if again == 1 else f"{stamp}-{again}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return _claim_given(folder)
+        raise Fault(f"{parent} holds a thousand runs of one second: give another folder with -o.")
+    except OSError as error:
+        raise Fault(f"cannot make the run's folder: {describe_os_error(error)}") from error
+
+
+def _claim_given(folder: Path) -> Path:
+    """Make `folder`, or take it if it is empty; creating run.json exclusively decides between two claimants."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = sorted(path.name for path in folder.iterdir())
+    if "run.json" in contents:
+        raise Fault(f"{folder} already holds a run ({status_of(folder)}): give another folder with -o, or none.")
+    if contents:
+        raise Fault(f"{folder} is not empty (it holds {contents[0]}): give a new or an empty folder with -o.")
+    try:
+        with open(folder / "run.json", "x", encoding="utf-8") as file:
+            file.write(json.dumps({"status": "running", "pid": os.getpid()}) + "\n")
+    except FileExistsError as error:
+        raise Fault(f"{folder} was just taken by another run: give another folder with -o.") from error
+    return folder
+
+
+def status_of(folder: Path) -> str:
+    """The status in a folder's run.json, or 'status unknown'."""
+    try:
+        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "status unknown"
+
+
+def write_run(folder: Path, facts: dict[str, Any]) -> None:
+    """Write run.json."""
+    write_json(folder / "run.json", facts)

@@ -1,0 +1,40 @@
+"""A kernel that is this very interpreter, whatever kernelspecs the machine has, activated or not."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from .cores import thread_variables
+from .notebooks import PACKAGE_ROOT
+
+
+def write_kernelspec(folder: Path) -> None:
+    """Write `folder/kernels/python3/kernel.json` for the running interpreter; `folder` goes into JUPYTER_PATH."""
+    spec = folder / "kernels" / "python3"
+    spec.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    content = {"argv": command, "display_name": "Python 3 (course)", "language": "python", "metadata": {}}
+    (spec / "kernel.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def jupyter_environment(scratch: Path, caller: Path, base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
+    """Environment of a process that starts kernels.
+
+    Args:
+        scratch: an existing folder that outlives the process; holds the kernelspec.
+        caller: the folder relative paths were given against.
+        base: the environment to start from.
+        workers: how many such processes run at once (see `thread_variables`).
+    """
+    write_kernelspec(scratch)
+    environment = dict(base) | thread_variables(workers, base)
+    environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(scratch), base.get("JUPYTER_PATH")]))
+    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a warning in every kernel's log
+    environment.pop("MPLBACKEND", None)  # a desktop backend would swallow every figure
+    if base.get("DEEPUNSUP_DATA"):
+        environment["DEEPUNSUP_DATA"] = str((caller / Path(base["DEEPUNSUP_DATA"]).expanduser()).resolve())
+    if "site-packages" not in PACKAGE_ROOT.parts:  # a checkout that need not be installed
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), base.get("PYTHONPATH")]))
+    return environment

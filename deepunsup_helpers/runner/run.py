@@ -1,0 +1,159 @@
+"""One run: claim a folder, execute, gather the results, tell how it went."""
+
+import json
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .execution import Outcome, Plan, execute
+from .faults import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED
+from .files import write_json
+from .folder import claim_folder, versions, write_run
+from .notebooks import Notebook
+from .parameters import chosen_values, read_parameters
+from .results import Failure, collect_metrics, find_failure, write_figures
+
+EXIT_CODES = {
+    "completed": 0, "failed": EXIT_FAILED, "timeout": EXIT_STOPPED, "died": EXIT_STOPPED, "interrupted": EXIT_INTERRUPTED,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked wish for a run: nothing in it can be refused any more."""
+
+    notebook: Notebook
+    values: dict[str, Any]
+    preset: str | None = None
+    timeout: float | None = None
+    output: str | None = None
+    caller: Path = field(default_factory=Path.cwd)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that ended, one way or another."""
+
+    name: str
+    folder: Path
+    status: str
+    seconds: float
+    metrics: dict[str, float]
+    failure: Failure | None
+    message: str
+    faults: list[str]
+
+    @property
+    def exit_code(self) -> int:
+        """0 completed, 1 failed, 3 time-out or dead kernel, 130 interrupted."""
+        return EXIT_CODES[self.status]
+
+
+def prepare(
+    notebook: Notebook, *, assignments: dict[str, str], preset: str | None = None, timeout: float | None = None,
+    output: str | None = None, caller: Path | None = None,
+) -> Request:  # fmt: skip
+    """Check parameters and preset; raises Fault before any kernel starts."""
+    caller = caller or Path.cwd()
+    values = chosen_values(notebook, preset, assignments, caller)
+    return Request(notebook=notebook, values=values, preset=preset, timeout=timeout, output=output, caller=caller)
+
+
+def perform(
+    request: Request, *, stop: threading.Event, progress: Callable[[Outcome], None], workers: int = 1
+) -> Finished:
+    """Execute the request in a folder of its own and keep whatever came of it.
+
+    Raises:
+        Fault: the folder cannot be had.
+        OSError: the disk refuses a result.
+    """
+    notebook = request.notebook
+    folder = claim_folder(notebook.name, request.output, request.caller)
+    facts = _facts(request)
+    write_run(folder, facts)
+    parameters = {name: parameter.default for name, parameter in read_parameters(notebook).items()} | request.values
+    write_json(folder / "parameters.json", parameters)
+
+    plan = Plan(
+        notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, caller=request.caller,
+        timeout=request.timeout, workers=workers,
+    )  # fmt: skip
+    outcome = execute(plan, stop=stop, progress=progress)
+    return _keep(request, folder, facts, outcome)
+
+
+def _facts(request: Request) -> dict[str, Any]:
+    """What run.json says while the run is under way."""
+    return {
+        "status": "running",
+        "notebook": request.notebook.name,
+        "title": request.notebook.title,
+        "path": str(request.notebook.path),
+        "preset": request.preset,
+        "changed": sorted(request.values),
+        "command": shlex.join(["deepunsup", *sys.argv[1:]]),
+        "timeout": request.timeout,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "pid": os.getpid(),
+        "versions": versions(),
+    }
+
+
+def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcome) -> Finished:
+    """Write figures, metrics and report; run.json with the final status comes last."""
+    cells = _executed_cells(folder / request.notebook.path.name)
+    metrics = collect_metrics(cells)
+    status = "failed" if outcome.status == "completed" and metrics.faults else outcome.status
+    failure = find_failure(cells, outcome.failed_cell)
+    figures = write_figures(cells, folder)
+    flagship = next((figure.file for figure in figures if figure.flagship), None)
+    write_json(folder / "metrics.json", metrics.values)
+    facts = facts | {
+        "status": status,
+        "seconds": round(outcome.seconds, 2),
+        "device": outcome.facts.get("device"),
+        "gpu": outcome.facts.get("gpu"),
+        "threads": outcome.facts.get("threads"),
+        "training_interrupted": metrics.interrupted,
+        "flagship": f"figures/{flagship}" if flagship else None,
+        "error": failure.error if failure else (outcome.message or None),
+        "failed_cell": failure.count if failure else None,
+        "faults": list(metrics.faults),
+        "cell_seconds": cell_times(cells, outcome),
+    }
+    faults = list(metrics.faults)
+    try:
+        from .report import write_report
+
+        write_report(folder, request=request, facts=facts, metrics=metrics.values, cells=cells, failure=failure)
+    except Exception as error:  # a report that cannot be drawn must not cost the run
+        faults.append(f"the report could not be written ({type(error).__name__}: {error}).")
+    write_run(folder, facts | {"faults": faults})
+    return Finished(
+        name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, metrics=metrics.values,
+        failure=failure, message=outcome.message, faults=faults,
+    )  # fmt: skip
+
+
+def _executed_cells(path: Path) -> list[dict]:
+    """Cells of the executed notebook; none when the kernel never started."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def cell_times(cells: list[dict], outcome: Outcome) -> list[dict[str, Any]]:
+    """Seconds of each code cell that ran, by its number as Jupyter shows it."""
+    return [
+        {"cell": cells[index].get("execution_count"), "seconds": seconds}
+        for index, seconds in sorted(outcome.cell_seconds.items())
+        if index < len(cells) and cells[index].get("cell_type") == "code"
+    ]
