@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 
-from deepunsup_helpers.data import toys
+from deepunsup_helpers.data import images, toys
 from deepunsup_helpers.data.batches import Batches, Streaming
 from deepunsup_helpers.data.dataset import DataError, Dataset, DataWarning, check_size
+from deepunsup_helpers.data.folder import FolderImages, load_folder
 from deepunsup_helpers.data.tables import SKLEARN_TABLES, load_csv, load_npz, load_sklearn, nearest
 
-__all__ = ["Batches", "DataError", "DataWarning", "Dataset", "Streaming", "load", "toys"]
+__all__ = ["Batches", "DataError", "DataWarning", "Dataset", "FolderImages", "Streaming", "load", "toys"]
 
 TORCHVISION = ("mnist", "fashion_mnist", "kmnist")
 NAMES = ("strokes", *TORCHVISION, "digits", *SKLEARN_TABLES, *toys.TOYS)
@@ -59,16 +60,12 @@ def load(
     shape = {"image_size": image_size, "channels": channels}
     if kind == "npz":
         return load_npz(path, **sizes, **shape)
-    from deepunsup_helpers.data import images
-
     if name == "strokes":
         return images.load_strokes(**sizes, **shape)
     if name == "digits":
         return images.load_digits(**sizes, **shape)
     if name in TORCHVISION:
         return images.load_torchvision(name, **sizes, **shape)
-    from deepunsup_helpers.data.folder import load_folder
-
     return load_folder(path, **sizes, **shape)
 
 

@@ -140,6 +140,11 @@ def split(
         if train_size is not None:
             test = min(test, max(1, n - train_size))
     train = max(1, n - test) if train_size is None else train_size
+    if train + test > n and test_size is None:
+        raise DataError(
+            f"train_size={train} asks for more than {name} can give: of its {n} examples at least one is for testing; "
+            "ask for fewer, or set test_size=0"
+        )
     if train + test > n:
         raise DataError(
             f"train_size={train} and test_size={test} ask for {train + test} examples, but {name} has {n}; "

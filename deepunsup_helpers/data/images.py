@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.data.dataset import DataError, Dataset, check_size, require_finite, split, take
+from deepunsup_helpers.data.dataset import DataError, Dataset, require_finite, split, take
+from deepunsup_helpers.data.downloads import CLASS_NAMES, torchvision_arrays
 
 GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601, as Pillow's mode "L" takes them
 
@@ -34,14 +35,12 @@ def load_torchvision(
     name: str, *, train_size: int | None, test_size: int | None, seed: int, image_size, channels
 ) -> Dataset:
     """`mnist`, `fashion_mnist` or `kmnist`: 60,000 training and 10,000 test images, 28x28, grey."""
-    from deepunsup_helpers.data.downloads import class_names, torchvision_arrays
-
     parts = []
     for part, size in (("train", train_size), ("test", test_size)):
         images, labels = torchvision_arrays(name, part)
         chosen = take(labels, len(images), size, argument=f"{part}_size", name=f"{name}'s {part} part", seed=seed)
         parts += [torch.from_numpy(images[chosen])[:, None], labels[chosen]]
-    return images_dataset(*parts, name=name, class_names=class_names(name), image_size=image_size, channels=channels)
+    return images_dataset(*parts, name=name, class_names=CLASS_NAMES[name], image_size=image_size, channels=channels)
 
 
 def load_digits(*, train_size: int | None, test_size: int | None, seed: int, image_size, channels) -> Dataset:
@@ -122,13 +121,10 @@ def check_image_size(image_size) -> tuple[int, int] | None:
     """(H, W), or None for None."""
     if image_size is None:
         return None
-    if isinstance(image_size, (tuple, list)) and len(image_size) == 2:
-        for side in image_size:
-            check_size(side, "image_size", least=1)
-        if None not in image_size:
-            return int(image_size[0]), int(image_size[1])
-    check_size(image_size if not isinstance(image_size, (tuple, list)) else -1, "image_size", least=1)
-    return int(image_size), int(image_size)
+    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
+    if len(sides) != 2 or any(isinstance(s, bool) or not isinstance(s, int) or s < 1 for s in sides):
+        raise DataError(f"image_size={image_size!r} must be a side in pixels, a pair (H, W), or None (as they are)")
+    return tuple(sides)
 
 
 def check_channels(channels) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from deepunsup_helpers.data.dataset import DataError, Dataset, require_finite, split
+from deepunsup_helpers.data.images import images_dataset
 
 SKLEARN_TABLES = ("wine", "iris", "breast_cancer", "diabetes")
 
@@ -147,8 +148,6 @@ def load_npz(path: str, *, image_size, channels, train_size: int | None, test_si
             test_size=test_size,
             seed=seed,
         )
-    from deepunsup_helpers.data.images import images_dataset
-
     train, test = split(y if classes else None, len(x), train_size, test_size, name=name, seed=seed)
     images = _as_images(x, name)
     return images_dataset(
