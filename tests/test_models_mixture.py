@@ -86,7 +86,7 @@ def test_more_starts_are_never_worse_and_history_ends_at_the_mixture():
 
 
 def test_a_published_fit_of_iris():
-    """mclust's summary of iris gives the full-covariance mixture of two a BIC of -574.01783 (its sign: more is better)."""
+    """mclust on iris: BIC -574.01783 for two components with full covariances (in its sign, more is better)."""
     from sklearn.datasets import load_iris
 
     x = torch.from_numpy(load_iris().data)
