@@ -74,6 +74,133 @@ def run(
     sys.exit(finished.exit_code)
 
 
+@cli.command()
+def check() -> None:
+    """See whether everything that is needed is here, or what to do.
+
+    Python, packages, torch, device, data, memory, disk, notebooks, kernel.
+    """
+    from .checkup import check_all
+
+    findings = check_all(Path.cwd())
+    for finding in findings:
+        click.echo(str(finding))
+    sys.exit(0 if all(finding.ok for finding in findings) else EXIT_FAILED)
+
+
+@cli.command()
+@click.argument("nb", nargs=-1)
+@click.option("--fresh", is_flag=True, help="Build copies anew; yours are renamed to a dated name first.")
+@click.option("--build-only", is_flag=True, help="Build the copies and stop.")
+@click.option("--no-browser", is_flag=True, help="Print JupyterLab's address instead of opening it.")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="JupyterLab's port.")
+def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, port: int | None) -> None:
+    """Open JupyterLab on your own copies under work/.
+
+    Copies of all notebooks (or NB...) are built where they are missing. Solutions and outputs are left out; a copy that exists is never overwritten.
+    """
+    from .edition import student_edition
+    from .lab import build_copies, start_lab
+    from .notebooks import course, find_notebook
+
+    caller = Path.cwd()
+    chosen = [find_notebook(text) for text in nb] if nb else course(caller)
+    work = caller / "work"
+    for line in build_copies(chosen, work, fresh=fresh, edition=student_edition):
+        click.echo(line)
+    click.echo(f"your copies: {work}")
+    if not build_only:
+        sys.exit(start_lab(work, browser=not no_browser, port=port, caller=caller))
+
+
+@cli.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean(yes: bool) -> None:
+    """Remove runs/ and build products; work/ stays."""
+    from .cleaning import removable, remove
+
+    caller = Path.cwd()
+    folders, busy = removable(caller)
+    for run_folder in busy:
+        click.echo(f"still running, kept: {run_folder}")
+    if not folders:
+        click.echo("nothing to remove; work/ is never touched")
+        return
+    runs = sum((folder / "run.json").exists() for folder in folders)
+    click.echo(f"{runs} runs and {len(folders) - runs} folders of build products below {caller}; work/ stays")
+    if not yes:
+        click.confirm("Remove them?", abort=True)
+    remove(folders, caller)
+    click.echo("removed")
+
+
+@cli.command()
+@click.argument("nb", nargs=-1, required=True)
+def execute(nb: tuple[str, ...]) -> None:
+    """Contributors: run NB... and store the outputs in place.
+
+    A fresh kernel, the defaults, from top to bottom; the file changes only when all went well.
+    """
+    from .notebooks import find_notebook
+    from .terminal import Progress, stopping
+    from .upkeep import execute_in_place
+
+    for notebook in [find_notebook(text) for text in nb]:
+        progress = Progress(notebook.name)
+        with stopping() as stop:
+            try:
+                seconds = execute_in_place(notebook, stop=stop, progress=progress)
+            finally:
+                progress.clear()
+        click.echo(f"{notebook.name}: executed in {seconds:.1f} s and stored")
+
+
+@cli.command()
+@click.argument("nb", nargs=-1, required=True)
+def normalise(nb: tuple[str, ...]) -> None:
+    """Contributors: drop timings and widget state from NB...
+
+    What differs between machines and hours goes; outputs, counts and ids stay.
+    """
+    from .notebooks import find_notebook
+    from .upkeep import normalise_file
+
+    for notebook in [find_notebook(text) for text in nb]:
+        click.echo(f"{notebook.name}: {'normalised' if normalise_file(notebook.path) else 'was normal'}")
+
+
+@cli.command()
+@click.argument("nb", nargs=-1)
+@click.option("--readme", type=click.Path(dir_okay=False, path_type=Path), help="README whose table to renew.")
+@click.option("--table-only", is_flag=True, help="Measure nothing, renew the table from what is stored.")
+def times(nb: tuple[str, ...], readme: Path | None, table_only: bool) -> None:
+    """Contributors: measure every notebook (or NB...).
+
+    Runs the defaults, one notebook after another, and stores the seconds in its metadata; `list` and the README
+    read them there. Let the machine do nothing else meanwhile.
+    """
+    from .files import write_text
+    from .notebooks import course, find_notebook
+    from .terminal import Progress, stopping
+    from .upkeep import measure, readme_table, with_table, write_seconds
+
+    if readme is not None:  # before an hour of measuring
+        with_table(readme.read_text(encoding="utf-8"), "")
+    chosen = [] if table_only else ([find_notebook(text) for text in nb] if nb else course())
+    for notebook in chosen:
+        progress = Progress(notebook.name)
+        with stopping() as stop:
+            try:
+                seconds = measure(notebook, stop=stop, progress=progress)
+            finally:
+                progress.clear()
+        write_seconds(notebook, seconds)
+        click.echo(f"{notebook.name}: {seconds} s")
+    if readme is not None:
+        write_text(readme, with_table(readme.read_text(encoding="utf-8"), readme_table(course())))
+        click.echo(f"{readme}: table renewed")
+
+
 def main() -> None:
     """Run a command; every fault ends in one line and an exit code (DEEPUNSUP_DEBUG=1 shows the traceback)."""
     try:

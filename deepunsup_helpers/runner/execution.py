@@ -27,6 +27,7 @@ class Plan:
         parameters: values to inject.
         output: where the executed notebook goes.
         caller: the folder the command was given in.
+        results: the folder the notebook itself may write to (DEEPUNSUP_OUTPUT), or None.
         timeout: seconds for the whole run, or None.
         workers: runs at work at the same time.
     """
@@ -35,6 +36,7 @@ class Plan:
     parameters: dict[str, Any]
     output: Path
     caller: Path
+    results: Path | None = None
     timeout: float | None = None
     workers: int = 1
 
@@ -82,7 +84,9 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
 def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
     """Start the worker in the notebook's folder and in a process group of its own."""
     environment = jupyter_environment(scratch, plan.caller, os.environ, workers=plan.workers)
-    environment["DEEPUNSUP_OUTPUT"] = str(plan.output.parent)
+    environment.pop("DEEPUNSUP_OUTPUT", None)
+    if plan.results is not None:
+        environment["DEEPUNSUP_OUTPUT"] = str(plan.results)
     environment["IPYTHONDIR"] = str(scratch / "ipython")  # no start-up files, no shared history
     environment["JUPYTER_RUNTIME_DIR"] = str(scratch / "runtime")
     group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group

@@ -1,9 +1,11 @@
 """Notebook text as HTML that asks nothing of any server: Markdown, formulas as MathML, safe outputs."""
 
 import re
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import bs4
 from latex2mathml.converter import convert as latex_to_mathml
@@ -24,6 +26,7 @@ class Renderer(IPythonRenderer):
     def __init__(self, folder: Path, attachments: dict, first_heading: int):
         super().__init__(escape=False, embed_images=True, exclude_anchor_links=True, path=str(folder),
                          attachments=attachments)  # fmt: skip
+        self.embed = self._src_to_base64
         self.headings: list[tuple[int, str, str]] = []  # level, id, HTML
         self._first = first_heading
 
@@ -32,6 +35,12 @@ class Renderer(IPythonRenderer):
         anchor = f"section-{self._first + len(self.headings)}"
         self.headings.append((level, anchor, text))
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    def block_html(self, html: str) -> str:
+        """HTML as it stands: an opening <details> is closed by a later block, so nothing may balance it here."""
+        return html
+
+    inline_html = block_html
 
     def block_math(self, body: str) -> str:
         """A displayed formula."""
@@ -52,10 +61,14 @@ class Renderer(IPythonRenderer):
 
 def formula(latex: str, *, display: bool) -> str:
     """LaTeX as MathML; what cannot be converted is shown as source."""
+    known = latex.strip().replace("{aligned}", "{split}").replace(r"\operatorname*", r"\operatorname")
     try:
-        mathml = latex_to_mathml(latex.strip(), display="block" if display else "inline")
+        mathml = latex_to_mathml(known, display="block" if display else "inline")
+        unknown = [text for text in ElementTree.fromstring(mathml).itertext() if text.startswith("\\")]
     except Exception:  # the converter raises its own zoo; a formula must not cost the report
-        return f"<code>{escape(latex)}</code>"
+        unknown = [latex]
+    if unknown:
+        return f'<code class="latex">{escape(latex.strip())}</code>'
     return f'<div class="formula">{mathml}</div>' if display else mathml
 
 
@@ -72,14 +85,21 @@ def markdown(source: str, *, folder: Path, attachments: dict, first_heading: int
         html = MarkdownWithMath(renderer=renderer).render(source)
     except Exception as error:  # a missing attachment, a parser's surprise
         return f"<pre>{escape(source)}</pre><!-- {escape(type(error).__name__)} -->", []
-    return harmless(html), renderer.headings
+    return harmless(html, embed=renderer.embed), renderer.headings
 
 
-def harmless(html: str) -> str:
-    """HTML without scripts, handlers, or anything that a browser would fetch; links stay links."""
+def harmless(html: str, *, embed: Callable[[str], str | None] = lambda address: None) -> str:
+    """HTML without scripts, handlers, or anything that a browser would fetch; links stay links.
+
+    Args:
+        embed: turns an image's address into a data URI, or None where it cannot.
+    """
     soup = bs4.BeautifulSoup(html, "html.parser")
     for tag in soup.find_all(FORBIDDEN):
         tag.decompose()
+    for image in soup.find_all("img", src=True):
+        if not image["src"].startswith("data:"):
+            image["src"] = embed(image["src"]) or image["src"]
     for tag in soup.find_all(True):
         _disarm(tag)
     for style in soup.find_all("style"):

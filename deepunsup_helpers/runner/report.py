@@ -1,6 +1,5 @@
 """The report of a run: one HTML file that needs nothing but itself."""
 
-import json
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -74,7 +73,7 @@ def parameter_rows(request: Any) -> list[dict[str, Any]]:
 
 def shown(value: Any) -> str:
     """A parameter's value as one reads it."""
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and value else repr(value)
 
 
 def number(value: float) -> str:
@@ -150,14 +149,12 @@ def _render_data(output: dict) -> str:
     for kind in ("image/png", "image/jpeg", "image/gif"):
         if kind in data:
             picture = "".join(joined(data[kind]).split())
-            return f'<img src="data:{kind};base64,{picture}" alt="{escape(alt_text(output))}">'
+            return f'<img src="data:{kind};base64,{picture}" alt="{escape(alt_text(output))}"{_size(output, kind)}>'
     if isinstance(data.get(MIME_TYPE), dict):
-        rows = data[MIME_TYPE].get("metrics", {}).items()
-        cells = "".join(f"<tr><th>{escape(str(name))}</th><td>{escape(_safe_number(value))}</td></tr>" for name, value in rows)
-        return f'<table class="recorded">{cells}</table>'
-    for kind, convert in (("image/svg+xml", markup.harmless), ("text/html", markup.harmless)):
+        return _recorded(data[MIME_TYPE].get("metrics", {}))
+    for kind in ("image/svg+xml", "text/html"):
         if kind in data:
-            return f'<div class="rich">{convert(joined(data[kind]))}</div>'
+            return f'<div class="rich">{markup.harmless(joined(data[kind]))}</div>'
     if "text/markdown" in data:
         return markup.markdown(joined(data["text/markdown"]), folder=Path(), attachments={}, first_heading=10_000)[0]
     if "text/latex" in data:
@@ -168,6 +165,17 @@ def _render_data(output: dict) -> str:
     return f"<pre>{markup.terminal_text(text)}</pre>" if text else ""
 
 
-def _safe_number(value: Any) -> str:
-    """A recorded value, whatever it is."""
-    return number(value) if isinstance(value, int | float) else str(value)
+def _size(output: dict, kind: str) -> str:
+    """Width of a picture in CSS pixels, where its metadata tells it; the height follows."""
+    about = output.get("metadata", {}).get(kind, {})
+    width = about.get("width") if isinstance(about, dict) else None
+    return f' width="{width:.0f}"' if isinstance(width, int | float) else ""
+
+
+def _recorded(metrics: dict[str, Any]) -> str:
+    """The figures that a cell recorded, whatever they are."""
+    rows = ""
+    for name, value in metrics.items():
+        text = number(value) if isinstance(value, int | float) else str(value)
+        rows += f"<tr><th>{escape(str(name))}</th><td>{escape(text)}</td></tr>"
+    return f'<table class="recorded">{rows}</table>'

@@ -167,9 +167,13 @@ def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failur
     traceback = ANSI.sub("", "\n".join(error.get("traceback", [])))
     kept = [line for line in traceback.splitlines() if line.strip() and not set(line.strip()) <= {"-"}]
     return Failure(
-        cell=index, count=cell.get("execution_count"), heading=headings_above(cells)[index],
-        name=error.get("ename", "Error"), value=ANSI.sub("", error.get("evalue", "")), traceback="\n".join(kept[-lines:]),
-    )  # fmt: skip
+        cell=index,
+        count=cell.get("execution_count"),
+        heading=headings_above(cells)[index],
+        name=error.get("ename", "Error"),
+        value=ANSI.sub("", error.get("evalue", "")),
+        traceback="\n".join(kept[-lines:]),
+    )
 
 
 def model_snippets(folder: Path) -> dict[str, str]:
@@ -188,15 +192,13 @@ def model_snippets(folder: Path) -> dict[str, str]:
 def loading_snippet(file: str, about: dict[str, str]) -> str:
     """Python that loads saved weights, from the header's `class` and `config` (JSON of constructor arguments)."""
     load = "from safetensors.torch import load_file"
-    if "class" not in about:
+    if not about.get("class"):
         return f'{load}\nweights = load_file("{file}")'
     module, _, name = about["class"].rpartition(".")
-    arguments = ", ".join(f"{key}={_literal(value)}" for key, value in json.loads(about.get("config", "{}")).items())
-    return (
-        f"from safetensors.torch import load_file; from {module} import {name}\n"
-        f"model = {name}({arguments})\n"
-        f'model.load_state_dict(load_file("{file}"))'
-    )
+    config = json.loads(about.get("config", "null")) or {}
+    arguments = ", ".join(f"{key}={_literal(value)}" for key, value in config.items())
+    find = f"from {module} import {name}" if module != "__main__" else f"# {name} is defined in the notebook"
+    return f'{load}; {find}\nmodel = {name}({arguments})\nmodel.load_state_dict(load_file("{file}"))'
 
 
 def _literal(value: Any) -> str:

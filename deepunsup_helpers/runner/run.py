@@ -1,5 +1,6 @@
 """One run: claim a folder, execute, gather the results, tell how it went."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .execution import Outcome, Plan, execute
-from .faults import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED
+from .faults import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
 from .files import write_json
 from .folder import claim_folder, versions, write_run
 from .notebooks import Notebook
@@ -20,8 +21,12 @@ from .parameters import chosen_values, read_parameters
 from .results import Failure, collect_metrics, find_failure, write_figures
 
 EXIT_CODES = {
-    "completed": 0, "failed": EXIT_FAILED, "timeout": EXIT_STOPPED, "died": EXIT_STOPPED, "interrupted": EXIT_INTERRUPTED,
-}  # fmt: skip
+    "completed": 0,
+    "failed": EXIT_FAILED,
+    "timeout": EXIT_STOPPED,
+    "died": EXIT_STOPPED,
+    "interrupted": EXIT_INTERRUPTED,
+}
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,15 @@ def perform(
 
     plan = Plan(
         notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, caller=request.caller,
-        timeout=request.timeout, workers=workers,
+        results=folder, timeout=request.timeout, workers=workers,
     )  # fmt: skip
     outcome = execute(plan, stop=stop, progress=progress)
-    return _keep(request, folder, facts, outcome)
+    try:
+        return _keep(request, folder, facts, outcome)
+    except OSError as error:  # a full disk: at least the status shall not say "running" for ever
+        with contextlib.suppress(OSError):
+            write_run(folder, facts | {"status": "failed", "error": describe_os_error(error)})
+        raise
 
 
 def _facts(request: Request) -> dict[str, Any]:

@@ -95,8 +95,8 @@ def ending(finished: Finished, seconds: str) -> list[str]:
         return [f"{name}: interrupted after {seconds}."]
     if finished.status == "died":
         reason = f": {finished.message}" if finished.message else ""
-        return [f"{name}: the kernel died after {seconds}{reason}",
-                "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."]  # fmt: skip
+        advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
+        return [f"{name}: the kernel died after {seconds}{reason}", advice]
     if failure is None:
         return [f"{name}: failed after {seconds}: {fault}" for fault in finished.faults] or [f"{name}: failed."]
     under = f" under {failure.heading!r}" if failure.heading else ""

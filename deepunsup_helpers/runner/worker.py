@@ -9,6 +9,7 @@ standard output, one JSON event a line:
     {"event": "end", "status": "completed", ...}             completed, failed, died or stopped; then the process ends
 """
 
+import ast
 import json
 import os
 import signal
@@ -52,8 +53,6 @@ class Client(PapermillNotebookClient):
             reply = self.wait_for_reply(self.kc.execute("", silent=True, user_expressions={"facts": FACTS}))
             answer = (reply or {}).get("content", {}).get("user_expressions", {}).get("facts", {})
             if answer.get("status") == "ok":
-                import ast
-
                 type(self).facts = ast.literal_eval(answer["data"]["text/plain"])
         except KeyboardInterrupt:
             self.shutdown_kernel = "immediate"
@@ -110,7 +109,7 @@ def register(watch: Watch) -> None:
             watch.attach(nb_man)
             client = Client(
                 nb_man, kernel_name=kernel_name, log=logger, timeout=None, startup_timeout=start_timeout,
-                iopub_timeout=60, store_widget_state=False,
+                iopub_timeout=60, store_widget_state=False, coalesce_streams=True,
             )  # fmt: skip
             try:
                 client.execute()

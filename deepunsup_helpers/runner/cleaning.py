@@ -1,0 +1,44 @@
+"""What `clean` removes: runs and build products. Never `work/`, never what it does not know."""
+
+import json
+import shutil
+from pathlib import Path
+
+BUILT = ("build", "dist", "deepunsup.egg-info", ".pytest_cache", ".ruff_cache")
+
+
+def removable(caller: Path) -> tuple[list[Path], list[Path]]:
+    """Folders that may go, and runs that are still under way and stay.
+
+    A folder below `runs/` counts as a run when it holds run.json. Build products count only in the project's folder.
+    """
+    runs = sorted(path.parent for path in (caller / "runs").glob("**/run.json"))
+    busy = [run for run in runs if under_way(run)]
+    folders = [run for run in runs if run not in busy]
+    if (caller / "deepunsup_helpers").is_dir() and (caller / "pyproject.toml").is_file():
+        folders += [caller / name for name in BUILT if (caller / name).is_dir()]
+        for part in ("deepunsup_helpers", "tests", "notebooks"):
+            folders += sorted((caller / part).glob("**/__pycache__"))
+            folders += sorted((caller / part).glob("**/.ipynb_checkpoints"))
+    return folders, busy
+
+
+def under_way(run: Path) -> bool:
+    """Whether run.json says running and its process lives."""
+    import psutil
+
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return facts["status"] == "running" and psutil.pid_exists(int(facts["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def remove(folders: list[Path], caller: Path) -> None:
+    """Remove the folders, then what is empty below runs/."""
+    for folder in folders:
+        shutil.rmtree(folder)
+    runs = caller / "runs"
+    for folder in sorted(runs.glob("**/"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

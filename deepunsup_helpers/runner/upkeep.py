@@ -1,0 +1,111 @@
+"""What contributors use: execute a notebook in place, normalise what is stored, measure times."""
+
+import json
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from .execution import Outcome, Plan, execute
+from .faults import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, Fault
+from .files import notebook_text, write_text
+from .notebooks import Notebook, read_notebook
+from .results import collect_metrics, find_failure
+
+NOTEBOOK_NOISE = ("widgets", "papermill", "jupytext", "vscode")
+CELL_NOISE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "vscode")
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+TABLE = re.compile(r"(<!-- course map: begin[^>]*-->\n).*?(<!-- course map: end -->)", flags=re.DOTALL)
+
+
+def normalised(content: dict) -> dict:
+    """A notebook's JSON without what differs between machines and hours; outputs, counts and ids stay."""
+    metadata = {name: value for name, value in content["metadata"].items() if name not in NOTEBOOK_NOISE}
+    metadata["kernelspec"] = KERNELSPEC
+    metadata.get("language_info", {}).pop("version", None)
+    cells = [
+        cell | {"metadata": {name: value for name, value in cell["metadata"].items() if name not in CELL_NOISE}}
+        for cell in content["cells"]
+    ]
+    return content | {"metadata": metadata, "cells": cells}
+
+
+def normalise_file(path: Path) -> bool:
+    """Normalise a notebook in place; returns whether anything changed."""
+    before = path.read_text(encoding="utf-8")
+    after = notebook_text(normalised(read_notebook(path).content))
+    if after != before:
+        write_text(path, after)
+    return after != before
+
+
+def execute_in_place(notebook: Notebook, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> float:
+    """Run with the defaults in a fresh kernel and store the normalised result; returns seconds.
+
+    Raises:
+        Fault: the notebook did not complete; the file is as it was.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
+        output = Path(scratch) / notebook.path.name
+        plan = Plan(notebook=notebook.path, parameters={}, output=output, caller=Path.cwd())
+        outcome = execute(plan, stop=stop, progress=progress)
+        executed = read_notebook(output).content if output.exists() else {"cells": []}
+    require_completed(notebook, outcome, executed["cells"])
+    write_text(notebook.path, notebook_text(normalised(executed)))
+    return outcome.seconds
+
+
+def require_completed(notebook: Notebook, outcome: Outcome, cells: list[dict]) -> None:
+    """Raise a Fault that says why a run is not good enough to be stored or measured."""
+    faults = collect_metrics(cells).faults
+    if outcome.status == "completed" and not faults:
+        return
+    failure = find_failure(cells, outcome.failed_cell)
+    reason = failure.error if failure else (outcome.message or " ".join(faults))
+    where = f" in cell [{failure.count}]" if failure else ""
+    code = {"interrupted": EXIT_INTERRUPTED, "died": EXIT_STOPPED}.get(outcome.status, EXIT_FAILED)
+    status = "failed" if outcome.status == "completed" else outcome.status
+    raise Fault(f"{notebook.name}: {status}{where}: {reason}. The file is unchanged.", exit_code=code)
+
+
+def measure(notebook: Notebook, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> int:
+    """Seconds of a run with the defaults, whole, at least 1; nothing is kept.
+
+    Raises:
+        Fault: the notebook did not complete.
+    """
+    with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
+        output = Path(scratch) / notebook.path.name
+        plan = Plan(notebook=notebook.path, parameters={}, output=output, caller=Path.cwd(), results=Path(scratch))
+        outcome = execute(plan, stop=stop, progress=progress)
+        cells = read_notebook(output).cells if output.exists() else []
+    require_completed(notebook, outcome, cells)
+    return max(1, round(outcome.seconds))
+
+
+def write_seconds(notebook: Notebook, seconds: int) -> None:
+    """Write `metadata.deepunsup.seconds`; every other byte of a normalised notebook stays."""
+    content = json.loads(notebook.path.read_text(encoding="utf-8"))
+    content["metadata"].setdefault("deepunsup", {})["seconds"] = seconds
+    write_text(notebook.path, notebook_text(content))
+
+
+def readme_table(notebooks: list[Notebook]) -> str:
+    """The map of the course in Markdown: number, title, measured time; made from the notebooks' metadata alone."""
+    lines = ["| | notebook | default run |", "|---|---|---|"]
+    for notebook in notebooks:
+        seconds = f"{notebook.seconds:.0f} s" if notebook.seconds is not None else "not measured"
+        lines.append(f"| {notebook.number} | [{notebook.title}](notebooks/{notebook.path.name}) | {seconds} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(readme: str, table: str) -> str:
+    """README text with the table between its two marks renewed.
+
+    Raises:
+        Fault: the marks `<!-- course map: begin -->` and `<!-- course map: end -->` are not there.
+    """
+    if not TABLE.search(readme):
+        raise Fault("the README has no lines '<!-- course map: begin -->' and '<!-- course map: end -->' to fill.")
+    return TABLE.sub(lambda match: match[1] + table + match[2], readme)
