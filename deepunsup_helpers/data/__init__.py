@@ -82,9 +82,8 @@ def _check_arguments(name, train_size, test_size, seed, image_size, channels, la
         raise DataError(f"{name!r} names no path; write {name}PATH")
     check_size(train_size, "train_size", least=1)
     check_size(test_size, "test_size", least=0)
-    check_size(seed, "seed", least=0)
-    if seed is None:
-        raise DataError("seed=None is no seed; give a whole number of at least 0")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise DataError(f"seed={seed!r} must be a whole number from 0 to {2**32 - 1}")
     if label is not None and not name.startswith("csv:"):
         raise DataError(f"label={label!r} names a column of a CSV file, and {name} is none; leave it out")
     is_table = name in SKLEARN_TABLES or name in toys.TOYS or name.startswith("csv:")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
@@ -154,14 +153,13 @@ def split(
     return order[test : test + train], order[:test]
 
 
-def require_finite(x: np.ndarray | Tensor, name: str) -> None:
-    """Raises DataError if `x` holds NaN or infinity."""
-    if not torch.is_floating_point(torch.as_tensor(x)):
+def require_finite(x: np.ndarray, name: str, columns: tuple[str, ...] | None = None) -> None:
+    """Raises DataError if `x`, (N,) or more dimensions, holds NaN or infinity; names the place."""
+    if x.dtype.kind != "f" or np.isfinite(x).all():
         return
-    bad = ~torch.isfinite(torch.as_tensor(x))
-    if bad.any():
-        example = int(bad.reshape(len(bad), -1).any(1).nonzero()[0])
-        raise DataError(
-            f"{name} holds {int(bad.sum())} values that are NaN or infinite (first in example {example}); "
-            "remove or replace them before loading"
-        )
+    bad = np.argwhere(~np.isfinite(x))
+    column = "" if columns is None or x.ndim != 2 else f", column {columns[bad[0, 1]]!r}"
+    raise DataError(
+        f"{name} holds NaN or infinity in {len(bad)} place(s), first in example {bad[0, 0]}{column}; "
+        "remove or replace such values before loading"
+    )

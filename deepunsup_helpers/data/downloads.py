@@ -103,8 +103,8 @@ def download(name: str, raw: Path) -> None:
     """Fetch the files that `raw` lacks from torchvision's mirrors; each appears there whole or not at all.
 
     Raises:
-        DataError: the network is missing, all but silent for PATIENCE seconds, or hands out something else; the folder cannot
-            be written. The message names the three ways out.
+        DataError: the network is missing, all but silent for PATIENCE seconds, or hands out something else (the
+            message names the three ways out); the folder cannot be written.
     """
     from torchvision import datasets
     from tqdm.auto import tqdm
@@ -132,9 +132,9 @@ def download(name: str, raw: Path) -> None:
         reason = fetch.error or f"nothing came for {PATIENCE:.0f} seconds"
         images_and_labels = ", ".join(sum(FILES.values(), ()))
         raise DataError(
-            f"{name} is not in {raw} and cannot be downloaded ({reason}). Three ways out: connect to a network and load "
-            f"again; put its files ({images_and_labels}) there, or into {'/'.join(raw.parts[-2:])} of another folder "
-            "that DEEPUNSUP_DATA names; or use dataset=strokes, which downloads nothing"
+            f"{name} is not in {raw} and cannot be downloaded ({reason}). Three ways out: connect to a network and "
+            f"load again; put its files ({images_and_labels}) there, or into {'/'.join(raw.parts[-2:])} of another "
+            "folder that DEEPUNSUP_DATA names; or use dataset=strokes, which downloads nothing"
         )
 
 

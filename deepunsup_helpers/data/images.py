@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.data.dataset import DataError, Dataset, require_finite, split, take
+from deepunsup_helpers.data.dataset import DataError, Dataset, split, take
 from deepunsup_helpers.data.downloads import CLASS_NAMES, torchvision_arrays
 
 GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601, as Pillow's mode "L" takes them
@@ -80,8 +80,6 @@ def images_dataset(
     if class_names is not None:
         labels = [None if y is None else y.to(torch.int64) for y in labels]
     copies = [None if f is None else {key: value.clone() for key, value in f.items()} for f in factors]
-    require_finite(parts[0], name)
-    require_finite(parts[1], name)
     return Dataset(
         name=name,
         x_train=parts[0],

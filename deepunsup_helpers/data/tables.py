@@ -45,26 +45,22 @@ def load_csv(path: str, *, label: str | None, train_size: int | None, test_size:
     """
     name = f"csv:{path}"
     frame = _read_csv(Path(path).expanduser(), name)
-    target = None
-    if label is not None:
-        if label not in frame.columns:
-            raise DataError(f"{name} has no column {label!r}; {nearest(label, list(frame.columns))}")
-        target = frame.pop(label)
+    if label is not None and label not in frame.columns:
+        raise DataError(f"{name} has no column {label!r}; {nearest(label, list(frame.columns))}")
     missing = frame.isna().sum()
-    if target is not None:
-        missing[label] = target.isna().sum()
     if missing.any():
         columns = ", ".join(f"{column!r} ({count})" for column, count in missing[missing > 0].items())
         raise DataError(
             f"{name} has missing values in {columns}; fill them in or delete those rows or columns "
             "(pandas: fillna, dropna)"
         )
+    target = None if label is None else frame.pop(label)
     text = [column for column in frame.columns if frame[column].dtype.kind not in "biuf"]
     if text:
         shown = ", ".join(f"{column!r} (such as {_first_text(frame[column])!r})" for column in text)
         raise DataError(
-            f"{name} has text in {shown}; expected numbers: delete the column, turn it into numbers "
-            "(pandas: get_dummies), or name it as label="
+            f"{name} has text in {shown}; expected numbers with a decimal point: delete the column, turn it into "
+            "numbers (pandas: get_dummies), or name it as label="
         )
     if not len(frame.columns):
         raise DataError(f"{name} has no column beside the label {label!r}; expected at least one column of numbers")
@@ -98,13 +94,23 @@ def _read_csv(path: Path, name: str):
             f"{name} cannot be read as a table ({error}); expected a line of column names, "
             "then rows with as many values"
         ) from None
+    names = [str(column) for column in frame.columns]
     if frame.empty:
-        raise DataError(f"{name} has no rows; expected a line of column names, then rows of numbers")
-    if all(_is_number(column) for column in frame.columns):
-        raise DataError(
-            f"{name} begins with numbers ({header.strip()[:40]}); expected column names in the first line: add one"
-        )
-    return frame
+        problem = "has no rows"
+    elif all(map(_is_number, names)):
+        problem = f"begins with numbers ({header.strip()[:40]})"
+    elif not frame.index.equals(pandas.RangeIndex(len(frame))):
+        problem = "has rows with more values than there are column names"
+    elif any(column.startswith("Unnamed: ") for column in names):
+        problem = "has a column without a name (delete it if it only counts the rows; pandas: to_csv(index=False))"
+    elif len(names) == 1 and frame.dtypes.iloc[0].kind not in "biuf":
+        problem = f"has the single column {names[0]!r}, of text"
+    else:
+        return frame
+    raise DataError(
+        f"{name} {problem}; expected a line of column names, then rows of numbers, "
+        "separated by commas, semicolons or tabs"
+    )
 
 
 def _is_number(text) -> bool:
@@ -166,9 +172,10 @@ def _read_npz(path: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     if not path.is_file():
         raise DataError(f"{name}: there is no such file (looked for {path.resolve()}); give its path, npz:PATH")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
-                raise DataError(f"{name} holds one bare array; save it with numpy.savez(path, X=..., y=...)")
+        arrays = np.load(path, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise DataError(f"{name} holds one bare array; save it with numpy.savez(path, X=..., y=...)")
+        with arrays:
             if "X" not in arrays.files:
                 raise DataError(
                     f"{name} has no array 'X' (it has {', '.join(arrays.files) or 'none'}); "
@@ -182,8 +189,8 @@ def _read_npz(path: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
             f"{name} is truncated or is no NPZ file of plain arrays ({error}); "
             "save it with numpy.savez(path, X=..., y=...)"
         ) from None
-    if x.dtype.kind not in "biuf":
-        raise DataError(f"{name}: X holds {x.dtype}; expected numbers")
+    if x.dtype.kind not in "biuf" or x.size == 0:
+        raise DataError(f"{name}: X is {x.dtype} of shape {x.shape}; expected real numbers, at least one an example")
     return x, y
 
 
@@ -200,8 +207,8 @@ def _as_images(x: np.ndarray, name: str) -> torch.Tensor:
         )
     if x.dtype == np.uint8:
         return torch.from_numpy(np.ascontiguousarray(x))
+    require_finite(x, name)
     images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    require_finite(images, name)
     if images.min() < 0 or images.max() > 1:
         raise DataError(
             f"{name}: images run from {images.min():g} to {images.max():g}; "
@@ -213,7 +220,7 @@ def _as_images(x: np.ndarray, name: str) -> torch.Tensor:
 def encode_labels(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Labels as codes 0..K-1 with their K names in sorted order, or fractions as they are, with None."""
     if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
-        require_finite(values, f"{name}, labels")
+        require_finite(values, f"{name} (its labels)")
         return values, None
     if values.dtype.kind == "f":
         values = values.astype(np.int64)
@@ -235,9 +242,10 @@ def table_dataset(
     seed: int,
 ) -> Dataset:
     """A table (N, D) split into its two parts, stratified when y are classes (`class_names` given)."""
-    require_finite(x, name)
-    rows = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    require_finite(rows, f"{name}, as float32,")
+    with np.errstate(over="ignore"):  # told below
+        rows = np.ascontiguousarray(x, dtype=np.float32)
+    require_finite(rows, f"{name} (as float32)", feature_names)
+    rows = torch.from_numpy(rows)
     labels = None
     if y is not None:
         labels = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32 if class_names is None else np.int64))

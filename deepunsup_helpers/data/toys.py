@@ -9,6 +9,7 @@ from torch import Tensor
 
 from deepunsup_helpers.data.dataset import DataError, Dataset
 
+TEST_SEED = 1_000_003  # added to the seed for the test part, so that train_size leaves it as it is
 TOYS = ("ring", "grid", "gaussians", "moons", "swiss_roll")
 
 
@@ -41,7 +42,8 @@ class GaussianMixture:
         cholesky, failed = torch.linalg.cholesky_ex(self.covariances)
         if failed.any() or not torch.allclose(self.covariances, self.covariances.mT):
             raise DataError("every covariance must be symmetric and positive definite")
-        self._cholesky = cholesky  # lower triangular, (K, D, D)
+        self._cholesky = cholesky  # L with L L^T = covariance, (K, D, D)
+        self._whiten = torch.linalg.solve_triangular(cholesky, torch.eye(dimension).expand_as(cholesky), upper=False)
         variance = self.covariances[0, 0, 0]
         shared = torch.equal(self.covariances, (variance * torch.eye(dimension)).expand_as(self.covariances))
         self.sigma = float(variance.sqrt()) if shared else None
@@ -55,16 +57,15 @@ class GaussianMixture:
     ) -> tuple[Tensor, Tensor]:
         """n points (n, D) and the component each was drawn from, (n,), int64 in 0..K-1."""
         generator = _generator(seed, generator)
-        labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        labels = torch.multinomial(self.weights, max(n, 1), replacement=True, generator=generator)[:n]
         noise = torch.randn(n, self.means.shape[1], generator=generator)
         return self.means[labels] + torch.einsum("nij,nj->ni", self._cholesky[labels], noise), labels
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, k) = log p(k) + log p(x | k) in nats, (N, D) to (N, K); softmax over K gives p(k | x)."""
-        means, cholesky, weights = (t.to(x) for t in (self.means, self._cholesky, self.weights))
-        difference = (x[:, None] - means).unsqueeze(-1)  # (N, K, D, 1)
-        whitened = torch.linalg.solve_triangular(cholesky, difference, upper=False).squeeze(-1)
-        log_determinant = cholesky.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # half of log|covariance|
+        means, whiten, weights = (t.to(x) for t in (self.means, self._whiten, self.weights))
+        whitened = torch.einsum("kij,nkj->nki", whiten, x[:, None] - means)  # standard normal under component k
+        log_determinant = -whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # half of log|covariance|, (K,)
         constant = 0.5 * x.shape[1] * math.log(2 * math.pi)
         return weights.log() - 0.5 * whitened.square().sum(-1) - log_determinant - constant
 
@@ -106,7 +107,7 @@ def gaussians(
     return GaussianMixture(means, covs, weights)
 
 
-def moons(n: int, *, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
+def moons(n: int, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Two interleaved half circles of radius 1, blurred by round Gaussian noise.
 
     Args:
@@ -116,38 +117,50 @@ def moons(n: int, *, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]
     """
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(2, (n,), generator=generator)
-    angle = math.pi * torch.rand(n, generator=generator)
-    return _moon(angle, labels) + noise * torch.randn(n, 2, generator=generator), labels
+    points = _moon(math.pi * torch.rand(n, generator=generator), labels)
+    return points + noise * torch.randn(n, 2, generator=generator), labels
 
 
-def _moon(angle: Tensor, labels: Tensor) -> Tensor:
+def _moon(angle: Tensor, moon: Tensor) -> Tensor:
+    """Points (n, 2) at angles 0 to pi of the upper (0) or the lower (1) half circle."""
     upper = torch.stack([angle.cos(), angle.sin()], -1)
-    return torch.where(labels.bool()[..., None], torch.tensor([1.0, 0.5]).to(upper) - upper, upper)
+    return torch.where(moon.bool()[:, None], torch.tensor([1.0, 0.5]) - upper, upper)
 
 
-def moons_log_prob(x: Tensor, *, noise: float = 0.1) -> Tensor:
-    """log p(x) of `moons` in nats, (N, 2) to (N,): the Gaussian averaged over 1,024 points of each half circle.
-
-    The sum stands for an integral over the angle; its error is negligible for noise of at least 0.02.
-    """
-    if not noise > 0:
-        raise DataError(f"noise={noise} must be positive: without noise the moons are curves, which have no density")
-    angle = (math.pi * (torch.arange(1024) + 0.5) / 1024).to(x)
-    curve = torch.cat([_moon(angle, torch.full((1024,), moon, device=x.device)) for moon in (0, 1)])
-    log_kernel = -0.5 * torch.cdist(x, curve).square() / noise**2
-    return log_kernel.logsumexp(1) - math.log(len(curve) * 2 * math.pi * noise**2)
+def moons_log_prob(x: Tensor, noise: float = 0.1) -> Tensor:
+    """log p(x) of `moons` in nats, (N, 2) to (N,); the integral over the angle is a sum of 1,024 terms."""
+    angle = math.pi * (torch.arange(512).repeat(2) + 0.5) / 512
+    return _blurred_log_prob(x, _moon(angle, torch.arange(1024) // 512), noise)
 
 
-def swiss_roll(n: int, *, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
+def swiss_roll(n: int, noise: float = 0.1, seed: int = 0) -> tuple[Tensor, Tensor]:
     """A spiral of one and a half turns in the plane, radius 1 to 4, blurred by round Gaussian noise.
 
+    Args:
+        noise: standard deviation, in the unit of the smallest radius.
     Returns:
         points (n, 2) and the angle along the spiral, (n,), float32 in [pi, 4 pi] radians, uniformly distributed.
     """
     generator = torch.Generator().manual_seed(seed)
     angle = math.pi * (1 + 3 * torch.rand(n, generator=generator))
-    points = (angle / math.pi)[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
-    return points + noise * torch.randn(n, 2, generator=generator), angle
+    return _spiral(angle) + noise * torch.randn(n, 2, generator=generator), angle
+
+
+def _spiral(angle: Tensor) -> Tensor:
+    return (angle / math.pi)[:, None] * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def swiss_roll_log_prob(x: Tensor, noise: float = 0.1) -> Tensor:
+    """log p(x) of `swiss_roll` in nats, (N, 2) to (N,); the integral over the angle is a sum of 2,048 terms."""
+    return _blurred_log_prob(x, _spiral(math.pi * (1 + 3 * (torch.arange(2048) + 0.5) / 2048)), noise)
+
+
+def _blurred_log_prob(x: Tensor, curve: Tensor, noise: float) -> Tensor:
+    """log of the mean of round Gaussians around the points of a curve, (M, 2); fine for noise of at least 0.03."""
+    if not noise > 0:
+        raise DataError(f"noise={noise} must be positive: without noise this is a curve, which has no density")
+    distance = torch.cdist(x, curve.to(x), compute_mode="donot_use_mm_for_euclid_dist")
+    return (-0.5 * (distance / noise).square()).logsumexp(1) - math.log(len(curve) * 2 * math.pi * noise**2)
 
 
 def load_toy(name: str, *, train_size: int | None, test_size: int | None, seed: int) -> Dataset:
@@ -155,37 +168,19 @@ def load_toy(name: str, *, train_size: int | None, test_size: int | None, seed: 
 
     Labels are the component or the moon; `swiss_roll` has none, and its angle is a factor instead.
     """
-    sizes = (8_000 if train_size is None else train_size, 2_000 if test_size is None else test_size)
-    parts = []
-    for size, part_seed in zip(
-        sizes, (seed, seed + 1_000_003)
-    ):  # two streams: train_size leaves the test part as it is
-        if name in ("moons", "swiss_roll"):
-            parts.append(moons(size, seed=part_seed) if name == "moons" else swiss_roll(size, seed=part_seed))
-        else:
-            mixture = {"ring": ring, "grid": grid, "gaussians": gaussians}[name]()
-            parts.append(mixture.sample_with_labels(size, seed=part_seed))
-    (x_train, second_train), (x_test, second_test) = parts
+    mixtures = {"ring": ring, "grid": grid, "gaussians": gaussians}
+
+    def draw(n: int, part_seed: int) -> tuple[Tensor, Tensor]:
+        if name in mixtures:
+            return mixtures[name]().sample_with_labels(n, seed=part_seed)
+        return moons(n, seed=part_seed) if name == "moons" else swiss_roll(n, seed=part_seed)
+
+    x_train, second_train = draw(8_000 if train_size is None else train_size, seed)
+    x_test, second_test = draw(2_000 if test_size is None else test_size, seed + TEST_SEED)
+    common = {"name": name, "x_train": x_train, "x_test": x_test, "value_range": None, "feature_names": ("x1", "x2")}
     if name == "swiss_roll":
-        return Dataset(
-            name=name,
-            x_train=x_train,
-            y_train=None,
-            x_test=x_test,
-            y_test=None,
-            value_range=None,
-            factors_train={"angle": second_train},
-            factors_test={"angle": second_test},
-            feature_names=("x1", "x2"),
-        )
-    count = 2 if name == "moons" else len(mixture.means)
-    return Dataset(
-        name=name,
-        x_train=x_train,
-        y_train=second_train,
-        x_test=x_test,
-        y_test=second_test,
-        value_range=None,
-        feature_names=("x1", "x2"),
-        class_names=tuple(str(k) for k in range(count)),
-    )
+        factors = {"factors_train": {"angle": second_train}, "factors_test": {"angle": second_test}}
+        return Dataset(**common, y_train=None, y_test=None, **factors)
+    count = 2 if name == "moons" else len(mixtures[name]().means)
+    names = tuple(str(k) for k in range(count))
+    return Dataset(**common, y_train=second_train, y_test=second_test, class_names=names)
