@@ -35,27 +35,25 @@ class Factor(NamedTuple):
 
 
 FACTORS = {
-    "slant": Factor(12.0, 12.0, -20.0, 42.0, "degrees from the vertical, positive leans right"),
-    "rotation": Factor(0.0, 5.0, -14.0, 14.0, "degrees, positive turns counter-clockwise"),
+    "slant": Factor(10.0, 14.0, -22.0, 38.0, "degrees from the vertical, positive leans right"),
+    "rotation": Factor(0.0, 6.5, -16.0, 16.0, "degrees, positive turns counter-clockwise"),
     "pen_width": Factor(2.5, 0.6, 1.3, 4.4, "pixels, where the ink falls to one half"),
-    "width": Factor(1.0, 0.13, 0.65, 1.4, "times the form's usual width"),
-    "height": Factor(17.2, 1.0, 14.0, 20.0, "pixels, top to bottom of the upright path"),
-    "shift_x": Factor(0.0, 0.6, -2.0, 2.0, "pixels to the right, of the path's centre of gravity"),
-    "shift_y": Factor(0.0, 0.6, -2.0, 2.0, "pixels downwards, of the path's centre of gravity"),
+    "width": Factor(1.0, 0.15, 0.65, 1.35, "times the form's usual width"),
+    "height": Factor(16.8, 1.0, 14.0, 19.0, "pixels, top to bottom of the upright path"),
+    "shift_x": Factor(0.0, 0.7, -2.0, 2.0, "pixels to the right, of the path's centre of gravity"),
+    "shift_y": Factor(0.0, 0.7, -2.0, 2.0, "pixels downwards, of the path's centre of gravity"),
 }
 NAMES = ("digit", "allograph", *FACTORS)
-NATURAL_HEIGHT = 17.2  # pixels; at this height and width 1 a form has the proportions of glyphs.py
+NATURAL_HEIGHT = 17.0  # pixels; at this height and width 1 a form has the proportions of glyphs.py
 
 MAX_POINTS = 20  # control points of a form, at most
-MAX_STROKES = 3
-BENDS = 8  # coefficients of the smooth deformation of the plane
-JITTERS = 3 * MAX_POINTS + 4 * MAX_STROKES + BENDS + 1  # normal numbers an image uses up
+MAX_STROKES = 2
+JITTERS = 3 * MAX_POINTS + 4 * MAX_STROKES + 1  # normal numbers an image uses up
 
-POINT_JITTER = 0.055  # sd of each control point, in half heights
-STROKE_JITTER = 0.05  # sd of a whole stroke's place (half heights), and of its size and direction
-BEND = 0.10  # sd of the smooth deformation's coefficients, in half heights
+STROKE_JITTER = 0.04  # sd of a stroke's place against the others (half heights), of its size and its direction
+SLIP = 2.5  # standard deviations by which a hand slips at most: rare, and still legible
 PEN_JITTER = 0.10  # sd of the pen's relative width along the stroke
-CARELESS = 0.35  # sd of the logarithm of a writer's carelessness, which scales all of these
+CARELESS = 0.2  # sd of the logarithm of a writer's carelessness, which scales every disturbance of the path
 EDGE = 1.5  # pixels over which the ink falls from 1 to 0
 
 
@@ -157,10 +155,13 @@ def _draws(n: int, stream: np.random.SeedSequence) -> Iterator[tuple[int, np.nda
     for_factors, for_jitter = (np.random.Generator(np.random.PCG64(s)) for s in stream.spawn(2))
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
-        yield start, for_factors.random((size, len(NAMES))), for_jitter.standard_normal((size, JITTERS))
+        jitter = for_jitter.standard_normal((size, JITTERS)).clip(-SLIP, SLIP)
+        yield start, for_factors.random((size, len(NAMES))), jitter
 
 
-def _factors(uniform: np.ndarray, digits: tuple[int, ...], ranges: dict[str, tuple[float, float]]) -> dict[str, np.ndarray]:
+def _factors(
+    uniform: np.ndarray, digits: tuple[int, ...], ranges: dict[str, tuple[float, float]]
+) -> dict[str, np.ndarray]:
     """Turn one uniform number a factor, (B, 9), into factors, name -> (B,)."""
     u = dict(zip(NAMES, uniform.T, strict=True))
     digit = np.array(digits)[(u["digit"] * len(digits)).astype(int)]
@@ -193,10 +194,12 @@ def _draw_block(factors: dict[str, np.ndarray], normal: np.ndarray) -> np.ndarra
     return images
 
 
-def _path(glyph: Glyph, factors: dict[str, np.ndarray], normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _path(
+    glyph: Glyph, factors: dict[str, np.ndarray], normal: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Samples of the pen's path: x and y in pixels from the top left pixel's centre and the pen's radius, each (P, B)."""
     x, y, pressure = _disturb(glyph, normal)
-    x, y, pressure = (_samples(glyph.curve, values) for values in (x, y, pressure))
+    x, y, pressure = (_product(glyph.curve, values) for values in (x, y, pressure))
     top, bottom = y.min(0), y.max(0)
     half = 2 / (bottom - top)  # the jittered path is 2 half heights tall again
     x = x * half * (NATURAL_HEIGHT / 2) * factors["width"]
@@ -212,27 +215,23 @@ def _path(glyph: Glyph, factors: dict[str, np.ndarray], normal: np.ndarray) -> t
 
 def _disturb(glyph: Glyph, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The control points as one hand places them, x and y, and the pen's relative pressure there, each (K, B)."""
-    size = len(glyph.points)
-    points = normal[: 3 * MAX_POINTS].reshape(MAX_POINTS, 3, -1)[:size]
-    strokes = normal[3 * MAX_POINTS : 3 * MAX_POINTS + 4 * MAX_STROKES].reshape(MAX_STROKES, 4, -1)[glyph.stroke]
-    bend = normal[-BENDS - 1 : -1] * BEND
+    points = normal[: 3 * MAX_POINTS].reshape(3, MAX_POINTS, -1)[:, : len(glyph.points)]
+    strokes = normal[3 * MAX_POINTS : -1].reshape(4, MAX_STROKES, -1)[:, glyph.stroke] * STROKE_JITTER
+    if glyph.stroke.max() == 0:
+        strokes = np.zeros_like(strokes)  # a single stroke has nothing to be displaced against
     careless = np.exp(CARELESS * normal[-1])
-    x, y = glyph.points.T[:, :, None]  # (K, 1) each
-    centre = np.array([glyph.points[glyph.stroke == s].mean(0) for s in glyph.stroke])[:, :, None]
-    dx, dy = x - centre[:, 0], y - centre[:, 1]
-    many = float(glyph.stroke.max() > 0)  # a single stroke has nothing to be displaced against
-    turn, grow = strokes[:, 2] * STROKE_JITTER * many, strokes[:, 3] * STROKE_JITTER * many
-    move_x = points[:, 0] * POINT_JITTER + strokes[:, 0] * STROKE_JITTER * many + grow * dx + turn * dy
-    move_y = points[:, 1] * POINT_JITTER + strokes[:, 1] * STROKE_JITTER * many + grow * dy - turn * dx
-    move_x = move_x + bend[0] * (1 - y**2) + bend[1] * x * y + bend[2] * np.sin(np.pi * y) + bend[3] * np.cos(np.pi * y)
-    move_y = move_y + bend[4] * (1 - y**2) + bend[5] * x + bend[6] * x * y + bend[7] * (x**2)
-    return x + careless * move_x, y + careless * move_y, points[:, 2] * PEN_JITTER
+    centre = np.stack([glyph.points[glyph.stroke == s].mean(0) for s in glyph.stroke])
+    dx, dy = (glyph.points - centre).T[:, :, None]
+    move_x = _product(glyph.wander, points[0]) + strokes[0] + strokes[2] * dx + strokes[3] * dy
+    move_y = _product(glyph.wander, points[1]) + strokes[1] + strokes[2] * dy - strokes[3] * dx
+    x, y = glyph.points.T[:, :, None] + careless * np.stack([move_x, move_y])
+    return x, y, PEN_JITTER * _product(glyph.press, points[2])
 
 
-def _samples(curve: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """curve (P, K) times values (K, B), without BLAS, whose sums may depend on the number of threads."""
-    total = np.zeros((len(curve), values.shape[1]))
-    for weights, value in zip(curve.T, values, strict=True):
+def _product(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """matrix (P, K) times values (K, B), without BLAS, whose sums may depend on the number of threads."""
+    total = np.zeros((len(matrix), values.shape[1]))
+    for weights, value in zip(matrix.T, values, strict=True):
         rows = np.flatnonzero(weights)
         total[rows[0] : rows[-1] + 1] += weights[rows[0] : rows[-1] + 1, None] * value
     return total
