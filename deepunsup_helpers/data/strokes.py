@@ -3,11 +3,12 @@
 A digit is a pen's path (glyphs.py). Its control points are disturbed as a hand disturbs them, the path is slanted,
 rotated, scaled and shifted, and drawn by the distance of each pixel to it. Nothing is downloaded.
 
-Every image has its own row of random numbers, drawn by NumPy's PCG64; pixels come from additions, products, minima and
-square roots alone, which IEEE 754 rounds exactly. So image i of a seed depends neither on how many images are
-made nor on the number of threads.
+Every image has its own row of random numbers, drawn by NumPy's PCG64; pixels come from sums, products, minima and
+square roots alone, each rounded exactly by IEEE 754. So image i of a seed depends neither on how many images are made
+nor on the number of threads.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from .glyphs import Glyph, glyphs
+from deepunsup_helpers.data.glyphs import Glyph, glyphs
 
 SIZE = 28  # pixels a side
 BLOCK = 4096  # images whose random numbers are drawn together
@@ -25,7 +26,7 @@ CHUNK = 256  # images painted together: 28 * 28 * 256 floats stay in a core's ca
 
 
 class Factor(NamedTuple):
-    """A normal distribution, cut at `low` and `high`."""
+    """How a factor varies: a normal distribution, cut at `low` and `high`."""
 
     mean: float
     sd: float
@@ -44,6 +45,16 @@ FACTORS = {
     "shift_y": Factor(0.0, 0.7, -2.0, 2.0, "pixels downwards, of the path's centre of gravity"),
 }
 NAMES = ("digit", "allograph", *FACTORS)
+POSSIBLE = {  # what `ranges` may ask for
+    "allograph": (0, 9),
+    "slant": (-60, 60),
+    "rotation": (-180, 180),
+    "pen_width": (0.5, SIZE),
+    "width": (0.1, 3),
+    "height": (4, SIZE),
+    "shift_x": (-SIZE, SIZE),
+    "shift_y": (-SIZE, SIZE),
+}
 NATURAL_HEIGHT = 17.0  # pixels; at this height and width 1 a form has the proportions of glyphs.py
 
 MAX_POINTS = 20  # control points of a form, at most
@@ -74,35 +85,35 @@ def generate(
 ) -> Strokes:
     """Draw n handwritten digits.
 
-    The factors, each independent of the others:
+    The factors, each independent of the others; FACTORS holds their distributions:
         digit: 0 to 9, all as likely as each other.
-        allograph: 0, 1, 2: which of the digit's forms (a 7 without and with a bar, ...), by its share.
-        slant: degrees from the vertical, positive leans right; mean 12, sd 12, within -20 to 42.
-        rotation: degrees, positive turns counter-clockwise; mean 0, sd 5, within -14 to 14.
-        pen_width: pixels, where the ink falls to one half; mean 2.5, sd 0.6, within 1.3 to 4.4.
-        width: times the form's usual width; mean 1, sd 0.13, within 0.65 to 1.4.
-        height: pixels, top to bottom of the upright path; mean 17.2, sd 1, within 14 to 20.
-        shift_x, shift_y: pixels right and down, of the path's centre of gravity; mean 0, sd 0.6, within -2 to 2.
-    What else varies, as hands do, is not a factor: the place of each control point and stroke, a smooth bend of the
-    whole, the pressure of the pen.
+        allograph: 0, 1, ...: which of the digit's forms (a 7 without or with a bar, ...), by its share.
+        slant: degrees from the vertical, positive leans right.
+        rotation: degrees, positive turns counter-clockwise.
+        pen_width: pixels, where the ink falls to one half.
+        width: times the form's usual width.
+        height: pixels, top to bottom of the upright path.
+        shift_x, shift_y: pixels to the right and downwards, of the path's centre of gravity from the image's centre.
+    What else varies, as hands do, is not a factor: a smooth bend of the whole, the run of each line, the place of a
+    stroke against the others, the pressure of the pen.
 
     Args:
         n: number of images.
         seed: non-negative. Image i of a seed is the same for every n, any number of threads.
         digits: the digits to draw from; all ten by default.
         ranges: factor -> (low, high): that factor is uniform there instead, also beyond its usual limits; equal ends
-            hold it. All else stays as it was with the same seed. For allograph: first and last form (whole numbers;
-            digits that have no such form take their last).
+            hold it. All else stays what it is without. For allograph: the first and the last form to use (a digit with
+            fewer forms takes its last).
     Returns:
         Strokes: images uint8 (n, 28, 28), labels int64 (n,), factors name -> float32 (n,).
     Raises:
-        ValueError: n or seed is negative, a digit or a factor does not exist, a range is empty.
+        ValueError: n or seed is negative, a digit or a factor does not exist, a range is empty or impossible.
     """
     return _generate(n, np.random.SeedSequence([_whole("seed", seed), 0]), digits, ranges)
 
 
 class StrokesDataset(NamedTuple):
-    """A training and a test part, made from two streams of random numbers. Shared by all callers: do not write on it."""
+    """A training and a test part, made from two streams of random numbers."""
 
     train: Strokes
     test: Strokes
@@ -115,12 +126,14 @@ def strokes_dataset(
     ranges: Mapping[str, tuple[float, float]] | None = None,
     digits: Sequence[int] | None = None,
 ) -> StrokesDataset:
-    """A training and a test set, kept in memory for the next call with the same arguments.
+    """A training and a test set; a second call with the same arguments copies what the first one drew.
 
     The training part is `generate(train_size, seed=seed, ...)`, the test part comes from another stream of the seed.
+    Nothing is kept on disk: drawing all 14,000 images takes about a second.
+    Raises: ValueError, as `generate` does.
     """
     frozen = None if ranges is None else tuple(sorted((name, tuple(limits)) for name, limits in ranges.items()))
-    return _dataset(train_size, test_size, seed, frozen, None if digits is None else tuple(digits))
+    return copy.deepcopy(_dataset(train_size, test_size, seed, frozen, None if digits is None else tuple(digits)))
 
 
 @lru_cache(maxsize=4)
@@ -190,14 +203,14 @@ def _draw_block(factors: dict[str, np.ndarray], normal: np.ndarray) -> np.ndarra
             members = np.flatnonzero((factors["digit"] == digit) & (factors["allograph"] == number))
             for rows in (members[i : i + CHUNK] for i in range(0, len(members), CHUNK)):
                 chosen = {name: values[rows] for name, values in factors.items()}
-                images[rows] = _paint(*_path(glyph, chosen, normal[rows].T))
+                images[rows] = _paint(*_path(glyph, chosen, normal[rows].T), radius=chosen["pen_width"] / 2)
     return images
 
 
 def _path(
     glyph: Glyph, factors: dict[str, np.ndarray], normal: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples of the pen's path: x and y in pixels from the top left pixel's centre and the pen's radius, each (P, B)."""
+    """The pen's path: x and y, pixels from the centre of the top left one, and the relative pressure, each (P, B)."""
     x, y, pressure = _disturb(glyph, normal)
     x, y, pressure = (_product(glyph.curve, values) for values in (x, y, pressure))
     top, bottom = y.min(0), y.max(0)
@@ -210,7 +223,7 @@ def _path(
     centre = (SIZE - 1) / 2
     x = x - x.mean(0) + centre + factors["shift_x"]
     y = y - y.mean(0) + centre + factors["shift_y"]
-    return x, y, factors["pen_width"] / 2 * np.maximum(1 + pressure, 0.5)
+    return x, y, np.maximum(1 + pressure, 0.5)
 
 
 def _disturb(glyph: Glyph, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -237,24 +250,23 @@ def _product(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     return total
 
 
-def _paint(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Ink of each pixel by its distance to the path: uint8 (B, 28, 28). x, y, radius: (P, B), pixels.
+def _paint(x: np.ndarray, y: np.ndarray, pressure: np.ndarray, *, radius: np.ndarray) -> np.ndarray:
+    """Ink of each pixel, uint8 (B, 28, 28), by its distance to the path.
 
-    The distance is measured in radii, so that min(d / r) stays a sum of a row's and a column's part.
+    Distances are divided by the pressure at the path's point (x, y, pressure: (P, B)) and compared with the pen's
+    radius (B,), pixels: so a squared distance stays the sum of a row's and a column's part.
     """
-    x, y, radius = (torch.from_numpy(values.astype(np.float32)) for values in (x, y, radius))
-    mean = radius.mean(0)
+    x, y, scale, radius = (torch.from_numpy(v.astype(np.float32)) for v in (x, y, 1 / pressure, radius))
     grid = torch.arange(SIZE, dtype=torch.float32)[:, None]  # (28, 1)
-    relative = mean / radius
-    columns = ((grid - x[:, None]) * relative[:, None]).square()[:, None]  # (P, 1, 28, B)
-    rows = ((grid - y[:, None]) * relative[:, None]).square()[:, :, None]  # (P, 28, 1, B)
+    columns = ((grid - x[:, None]) * scale[:, None]).square()[:, None]  # (P, 1, 28, B)
+    rows = ((grid - y[:, None]) * scale[:, None]).square()[:, :, None]  # (P, 28, 1, B)
     nearest = rows[0] + columns[0]  # (28, 28, B)
     candidate = torch.empty_like(nearest)
     for row, column in zip(rows[1:], columns[1:], strict=True):
         torch.add(row, column, out=candidate)
         torch.minimum(nearest, candidate, out=nearest)
-    ink = ((mean - nearest.sqrt_()) / EDGE + 0.5).clamp_(0, 1)
-    ink = ink * ink * (3 - 2 * ink)
+    ink = ((radius - nearest.sqrt_()) / EDGE + 0.5).clamp_(0, 1)
+    ink = ink * ink * (3 - 2 * ink)  # a soft edge
     return (ink * 255 + 0.5).to(torch.uint8).permute(2, 0, 1).numpy()
 
 
@@ -268,14 +280,18 @@ def _check_digits(digits: Sequence[int] | None) -> tuple[int, ...]:
     chosen = tuple(range(10)) if digits is None else tuple(digits)
     if not chosen or any(d not in range(10) for d in chosen):
         raise ValueError(f"digits is {digits!r}; give at least one digit from 0 to 9, such as digits=[3, 8].")
-    return chosen
+    return tuple(int(d) for d in chosen)
 
 
 def _check_ranges(ranges: Mapping[str, tuple[float, float]] | None) -> dict[str, tuple[float, float]]:
-    known = NAMES[1:]
     for name, limits in (ranges or {}).items():
-        if name not in known:
-            raise ValueError(f"there is no factor {name!r} to give a range; the factors are {', '.join(known)}.")
-        if len(limits) != 2 or not limits[0] <= limits[1]:
-            raise ValueError(f"the range of {name} is {limits!r}; give (low, high) with low not above high.")
+        if name not in POSSIBLE:
+            raise ValueError(
+                f"no range can be given for {name!r}; the factors are {', '.join(POSSIBLE)} (digits have digits=[...])."
+            )
+        least, most = POSSIBLE[name]
+        if len(limits) != 2 or not least <= limits[0] <= limits[1] <= most:
+            raise ValueError(
+                f"the range of {name} is {limits!r}; give (low, high) with {least} <= low <= high <= {most}."
+            )
     return dict(ranges or {})
