@@ -17,7 +17,7 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
         y_train: classes, whole numbers, (N,).
         z_test: features, (M, D).
         k: neighbours that vote, from 1 to N.
-        block_bytes: bound on the memory of one block of distances.
+        block_bytes: about the memory of one block of distances.
     Returns:
         classes, int64 on the CPU, (M,).
     Raises:
@@ -31,7 +31,7 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
     _require_same_width(z_train, z_test)
     if not 1 <= k <= len(z_train):
         raise ValueError(f"k is {k}; expected from 1 to the {len(z_train)} training examples")
-    rows = max(1, block_bytes // (8 * len(z_train)))  # 8 bytes a distance
+    rows = max(1, block_bytes // max(8 * len(z_train), k * k))  # 8 bytes a distance; k x k comparisons in a vote
     return torch.cat([_vote(y_train[_nearest(block, z_train, k=k)]) for block in z_test.split(rows)]).cpu()
 
 
