@@ -80,7 +80,8 @@ def _header(path: Path) -> tuple[tuple[int, int], bool] | str:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            lying = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: 5 to 8 are turned by 90 degrees
+            exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}  # or it decodes the image
+            lying = exif.get(0x0112, 1) >= 5  # EXIF orientation: 5 to 8 are turned by 90 degrees
             return ((width, height) if lying else (height, width)), image.mode in GREY_MODES
     except Exception as error:  # Pillow's decoders raise errors of many kinds on damaged files
         return _reason(error)
