@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .faults import Fault, describe_os_error
-from .files import write_json
+from .files import create_text, write_json
 
 PACKAGES = (
     "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib",
@@ -65,8 +65,7 @@ def _claim_given(folder: Path) -> Path:
     if contents:
         raise Fault(f"{folder} is not empty (it holds {contents[0]}): give a new or an empty folder with -o.")
     try:
-        with open(folder / "run.json", "x", encoding="utf-8") as file:
-            file.write(json.dumps({"status": "running", "pid": os.getpid()}) + "\n")
+        create_text(folder / "run.json", json.dumps({"status": "running", "pid": os.getpid()}) + "\n")
     except FileExistsError as error:
         raise Fault(f"{folder} was just taken by another run: give another folder with -o.") from error
     return folder
