@@ -145,7 +145,8 @@ def test_the_top_says_what_was_run_and_how_it_ended(report):
     top = html[: html.index("<article>")]
     for said in (
         "A &lt;toy&gt; &amp; more", "failed", "3 min 20 s", "preset smoke", "2026-01-02 03:04", "stopped by hand",
-        "0.123457", "12,000", "torch 2.6", "2 threads", "&#39;dataset=&lt;x&gt;&#39;", "metric &#39;a&#39; is recorded twice.",
+        "0.123457", "12,000", "torch 2.6", "2 threads", "&#39;dataset=&lt;x&gt;&#39;",
+        "metric &#39;a&#39; is recorded twice.",
     ):  # fmt: skip
         assert said in top, said
     assert re.search(r'class="changed"><th scope="row">epochs</th><td>9 <small>default 3</small>', top)

@@ -97,7 +97,8 @@ def check() -> None:
 def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, port: int | None) -> None:
     """Open JupyterLab on your own copies under work/.
 
-    Copies of all notebooks (or NB...) are built where they are missing. Solutions and outputs are left out; a copy that exists is never overwritten.
+    Copies of all notebooks (or NB...) are built where they are missing: without solutions, without outputs. A copy
+    that exists is never overwritten.
     """
     from .edition import student_edition
     from .lab import build_copies, start_lab

@@ -17,6 +17,8 @@ from pygments.lexers import PythonLexer
 
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "meta", "form", "frame", "applet", "title")
 LOADING = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action", "formaction", "ping")
+# Bars, brackets and angles given without \\left and \\right keep the height of the line, as LaTeX has them.
+PLAIN_FENCE = re.compile(r"<mo>(?=&#x0*(?:2016|2223|2225|7C|28|29|5B|5D|7B|7D|230[89AB]|27E[89]);</mo>)")
 REMOTE_CSS = re.compile(r"@import[^;]*;?|url\(\s*(?!['\"]?(?:data:|#))[^)]*\)", flags=re.IGNORECASE)
 
 
@@ -64,6 +66,7 @@ def formula(latex: str, *, display: bool) -> str:
     known = latex.strip().replace("{aligned}", "{split}").replace(r"\operatorname*", r"\operatorname")
     try:
         mathml = latex_to_mathml(known, display="block" if display else "inline")
+        mathml = PLAIN_FENCE.sub('<mo stretchy="false">', mathml)
         unknown = [text for text in ElementTree.fromstring(mathml).itertext() if text.startswith("\\")]
     except Exception:  # the converter raises its own zoo; a formula must not cost the report
         unknown = [latex]

@@ -39,6 +39,8 @@ def write_report(
     """
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True)  # fmt: skip
+    flagship = next((output for cell in cells if "flagship" in tags_of(cell) for output in outputs_of(cell)
+                     if "image/png" in output.get("data", {})), None)  # fmt: skip
     blocks, headings = render_cells(cells, folder=request.notebook.path.parent, failure=failure)
     html = environment.get_template("report.html").render(
         title=request.notebook.title,
@@ -48,6 +50,7 @@ def write_report(
         metrics={name: number(value) for name, value in metrics.items()},
         models={name: markup.code(text) for name, text in model_snippets(folder).items()},
         failure=failure,
+        flagship=render_output(flagship) if flagship else "",
         blocks=blocks,
         contents=contents(headings),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8") + markup.code_style(),
