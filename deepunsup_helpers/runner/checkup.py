@@ -67,7 +67,7 @@ def check_packages() -> Finding:
     """Every requirement of the project is installed in a version that it allows."""
     from packaging.requirements import Requirement
 
-    wrong = []
+    wrong, looked_at = [], 0
     try:
         lines = metadata.requires("deepunsup") or []
     except metadata.PackageNotFoundError:
@@ -75,6 +75,7 @@ def check_packages() -> Finding:
     for requirement in map(Requirement, lines):
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
+        looked_at += 1
         try:
             found = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
@@ -82,7 +83,7 @@ def check_packages() -> Finding:
             continue
         if not requirement.specifier.contains(found, prereleases=True):
             wrong.append(f"{requirement.name} is {found}, needed {requirement.specifier}")
-    return Finding("packages", not wrong, "; ".join(wrong) + ": pip install -e ." if wrong else f"{len(lines)} seen")
+    return Finding("packages", not wrong, "; ".join(wrong) + ": pip install -e ." if wrong else f"{looked_at} seen")
 
 
 def check_torch(caller: Path) -> list[Finding]:

@@ -1,6 +1,7 @@
 """What the user sees while and after notebooks run."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -52,7 +53,7 @@ class Progress:
     def show(self, text: str) -> None:
         """Rewrite the line when it changed."""
         if text != self.shown and sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K" + text)
+            sys.stderr.write("\r\x1b[K" + text[: shutil.get_terminal_size().columns - 1])
             sys.stderr.flush()
         self.shown = text
 

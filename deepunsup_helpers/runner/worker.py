@@ -29,7 +29,7 @@ from papermill.log import logger
 
 from .files import write_text
 
-SAVE_EVERY = 1.0  # seconds between two saves of a notebook that is under way
+SAVE_EVERY = 1.0  # seconds between two saves of a notebook that is under way; more where saving takes long
 
 # Asked of the kernel after the last cell; evaluated there, where torch may be loaded.
 FACTS = """(lambda torch, chosen: {
@@ -65,7 +65,7 @@ class Watch:
     def __init__(self, path: Path, tell: Any):
         self.path, self.tell = path, tell
         self.started, self.failed_cell = False, None
-        self._saved = 0.0
+        self._next_save = 0.0
         self._cell_began = 0.0
 
     def attach(self, manager: Any) -> None:
@@ -75,9 +75,11 @@ class Watch:
         def save(nb: Any = None, force: bool = False, **_: Any) -> None:
             manager.nb = nb or manager.nb
             manager.last_save_time = manager.now()
-            if force or time.monotonic() - self._saved >= SAVE_EVERY:
+            began = time.monotonic()
+            if force or began >= self._next_save:
                 write_text(self.path, nbformat.writes(manager.nb) + "\n")
-                self._saved = time.monotonic()
+                ended = time.monotonic()
+                self._next_save = ended + max(SAVE_EVERY, 10 * (ended - began))
 
         def cell_start(cell: Any, index: int, **rest: Any) -> None:
             if not self.started:
