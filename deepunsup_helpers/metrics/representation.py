@@ -81,12 +81,13 @@ def linear_probe(z_train, y_train, z_test, y_test, *, regularisation: float = 1.
 
 def _nearest(block: Tensor, z_train: Tensor, *, k: int) -> Tensor:
     """Indices of each row's k nearest training rows, nearest first, ties to the earlier row, (rows, k)."""
-    distances = z_train.square().sum(dim=1) - 2 * block @ z_train.T  # (rows, N), squared, up to a constant of each row
-    nearest = distances.topk(k, dim=1, largest=False, sorted=True)
-    index = nearest.indices.sort(dim=1).values  # earlier rows first, then a stable sort by distance
+    # squared distances up to a constant of each row, (rows, N)
+    distances = torch.addmm(z_train.square().sum(dim=1), block, z_train.T, alpha=-2)
+    values, index = distances.topk(min(k + 1, len(z_train)), dim=1, largest=False, sorted=True)
+    tied = values[:, k - 1] == values[:, -1] if k < len(z_train) else torch.zeros(len(block), dtype=torch.bool)
+    index = index[:, :k].sort(dim=1).values  # earlier rows first, then a stable sort by distance
     index = index.gather(1, distances.gather(1, index).sort(dim=1, stable=True).indices)
-    tied = (distances <= nearest.values[:, -1:]).sum(dim=1) > k  # topk chose among equals at the border as it liked
-    if bool(tied.any()):
+    if bool(tied.any()):  # equals on both sides of the border: topk chose among them as it liked
         index[tied] = distances[tied].sort(dim=1, stable=True).indices[:, :k]
     return index
 

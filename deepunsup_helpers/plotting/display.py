@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import sys
 
 import matplotlib.pyplot as plt
@@ -10,7 +11,7 @@ from deepunsup_helpers.plotting.charts import spread_labels
 from deepunsup_helpers.plotting.style import PIXELS_PER_INCH
 
 LARGE = 120_000  # bytes: a PNG above this gets fewer pixels; fifteen figures stay under 2 MB
-SEEN = 1.0  # mean error in grey levels (of 255) up to which 256 colours pass for all
+UNSEEN = 1.0  # mean error, of 255 levels, up to which 256 colours pass for all
 
 
 def show(fig, alt: str) -> None:
@@ -63,6 +64,8 @@ def render_png(fig, *, scales=(2.0, 1.5, 1.0)) -> tuple[bytes, int, int]:
         png = _encode(image)
         if len(png) <= LARGE:
             break
+    else:  # a page of photographs: rather 256 colours than megabytes
+        png = _encode(image, most_error=math.inf)
     width, height = (max(1, round(side / scale)) for side in image.size)
     return png, width, height
 
@@ -88,12 +91,12 @@ def _rasterise(fig, *, dpi: float):
     return Image.open(buffer).convert("RGB")
 
 
-def _encode(image) -> bytes:
+def _encode(image, *, most_error: float = UNSEEN) -> bytes:
     """PNG bytes of an RGB image: with a palette, a third of the size, where the eye does not see the difference."""
     from PIL import ImageChops, ImageStat
 
     palette = image.quantize(256, dither=0)
-    if max(ImageStat.Stat(ImageChops.difference(image, palette.convert("RGB"))).mean) < SEEN:
+    if max(ImageStat.Stat(ImageChops.difference(image, palette.convert("RGB"))).mean) < most_error:
         image = palette
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)

@@ -5,7 +5,7 @@ import numpy as np
 
 # Lines: Okabe & Ito, "Color Universal Design" (2008), without yellow, which vanishes on white; black became a grey.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")
-# Classes: Paul Tol's "muted" scheme (SRON/EPS/TN/09-002) and a grey: ten colours, chosen for all colour blindnesses.
+# Classes: Paul Tol's "muted" scheme (SRON/EPS/TN/09-002) and a black: ten colours for every kind of sight.
 CLASS_COLOURS = (
     "#332288",
     "#DDCC77",
@@ -16,7 +16,7 @@ CLASS_COLOURS = (
     "#CC6677",
     "#999933",
     "#AA4499",
-    "#6E6E6E",
+    "#1A1A1A",
 )
 INK, QUIET, GRID = "#222222", "#8A8A8A", "#E6E6E6"
 GUESS_COLOUR = "#000000"  # dashed: no line of the data is black
