@@ -5,6 +5,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -13,6 +14,7 @@ from toy_notebooks import code, png, text, write
 
 from deepunsup_helpers.record import MIME_TYPE
 from deepunsup_helpers.runner import markup
+from deepunsup_helpers.runner.formulas import formula
 from deepunsup_helpers.runner.notebooks import read_notebook
 from deepunsup_helpers.runner.report import WIDGET_VIEW, write_report
 from deepunsup_helpers.runner.results import find_failure, model_snippets, write_figures
@@ -145,7 +147,7 @@ def test_the_top_says_what_was_run_and_how_it_ended(report):
     top = html[: html.index("<article>")]
     for said in (
         "A &lt;toy&gt; &amp; more", "failed", "3 min 20 s", "preset smoke", "2026-01-02 03:04", "stopped by hand",
-        "0.123457", "12,000", "torch 2.6", "2 threads", "&#39;dataset=&lt;x&gt;&#39;",
+        "0.12346", "12,000", "torch 2.6", "2 threads", "&#39;dataset=&lt;x&gt;&#39;",
         "metric &#39;a&#39; is recorded twice.",
     ):  # fmt: skip
         assert said in top, said
@@ -160,6 +162,26 @@ def test_formulas_are_mathml_and_what_is_not_known_is_shown_as_source(report):
     )
     assert '<code class="latex">' in html and r"\unknowncommand{x}" in html
     assert "&amp;=" not in html and ">&amp;<" not in html, "alignment marks became columns"
+
+
+@pytest.mark.parametrize(("latex", "expected"), [
+    (r"\log p", "log_p"), (r"2\ln 2", "2_ln_2"), (r"-\log(x)", "−log(x)"), (r"f(x) \log q", "f(x)_log_q"),
+    ("a b", "ab"), (r"\log_2 x", "log2_x"), (r"\operatorname{KL}(q)", "KL(q)"), (r"\log\det A", "log_det_A"),
+    (r"\exp\left(x\right)", "exp(x)"), (r"\arg\min_x f", "arg_minx_f"), (r"\log\, p", "log_p"),
+])  # fmt: skip
+def test_names_of_functions_stand_off_as_tex_sets_them(latex, expected):
+    root = ElementTree.fromstring(formula(latex, display=False))
+    assert "".join("_" if part.tag == "mspace" else part.text or "" for part in root.iter()) == expected
+
+
+def test_signs_are_what_tex_means_by_them():
+    similar = ElementTree.fromstring(formula(r"z \sim p", display=False))
+    assert [part.text for part in similar.iter("mo")] == ["∼"], "a relation, with its spaces"
+    bars = list(ElementTree.fromstring(formula(r"\lVert x \rVert^2", display=False)).iter("mo"))
+    assert len(bars) == 2 and all(bar.get("stretchy") == "false" for bar in bars)
+    grown = list(ElementTree.fromstring(formula(r"\left( x \right)", display=False)).iter("mo"))
+    assert len(grown) == 2 and all(bracket.get("stretchy") == "true" for bracket in grown)
+    assert "<munder>" in formula(r"\max_D V", display=True) and "<munder>" not in formula(r"\max_D V", display=False)
 
 
 def test_figures_carry_their_alt_text_and_size_and_the_metrics_their_values(report):
@@ -248,4 +270,4 @@ def test_chromium_asks_for_nothing_and_draws_the_formulas(report):
     assert said == []
     assert len(boxes) >= 5 and all(width > 5 and height > 5 for width, height in boxes)
     assert len(set(rows)) >= 2, "aligned lines stand one below another"
-    assert pictures == [40] and wide <= 0
+    assert pictures == [40, 40] and wide <= 0, "the main figure on top and in its place"

@@ -74,7 +74,7 @@ def good(tmp_path_factory):
     process = subprocess.Popen(
         command(*words), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=variables(
-            DEEPUNSUP_DATA="some/data", JUPYTER_DATA_DIR=str(folder / "jupyter"), IPYTHONDIR=str(folder / "ipython")
+            DEEPUNSUP_DATA="some/data", JUPYTER_PATH=str(folder / "jupyter"), IPYTHONDIR=str(folder / "ipython")
         ),
     )  # fmt: skip
     halves = []
@@ -217,12 +217,20 @@ def test_ctrl_c_ends_in_130_and_keeps_what_was_done(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process that gets SIGTERM")
 def test_sigterm_and_a_closed_terminal_stop_as_ctrl_c_does():
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        before = signal.getsignal(number)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have set it to be ignored
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            before = signal.getsignal(number)
+            with stopping() as stop:
+                os.kill(os.getpid(), number)
+                assert stop.wait(5)
+            assert signal.getsignal(number) == before
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         with stopping() as stop:
-            os.kill(os.getpid(), number)
-            assert stop.wait(5)
-        assert signal.getsignal(number) == before
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.wait(0.2), "under nohup a closed terminal stops nothing"
+    finally:
+        signal.signal(signal.SIGHUP, hangup)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the trick with sitecustomize needs POSIX's exit codes")

@@ -5,20 +5,18 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import bs4
-from latex2mathml.converter import convert as latex_to_mathml
 from nbconvert.filters.ansi import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
+from .formulas import formula
+
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "meta", "form", "frame", "applet", "title")
 LOADING = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action", "formaction", "ping")
-# Bars, brackets and angles given without \\left and \\right keep the height of the line, as LaTeX has them.
-PLAIN_FENCE = re.compile(r"<mo>(?=&#x0*(?:2016|2223|2225|7C|28|29|5B|5D|7B|7D|230[89AB]|27E[89]);</mo>)")
 REMOTE_CSS = re.compile(r"@import[^;]*;?|url\(\s*(?!['\"]?(?:data:|#))[^)]*\)", flags=re.IGNORECASE)
 
 
@@ -59,20 +57,6 @@ class Renderer(IPythonRenderer):
     def block_mermaidjs(self, code: str) -> str:
         """A diagram's source: drawing it would need a script."""
         return f"<pre>{escape(code)}</pre>"
-
-
-def formula(latex: str, *, display: bool) -> str:
-    """LaTeX as MathML; what cannot be converted is shown as source."""
-    known = latex.strip().replace("{aligned}", "{split}").replace(r"\operatorname*", r"\operatorname")
-    try:
-        mathml = latex_to_mathml(known, display="block" if display else "inline")
-        mathml = PLAIN_FENCE.sub('<mo stretchy="false">', mathml)
-        unknown = [text for text in ElementTree.fromstring(mathml).itertext() if text.startswith("\\")]
-    except Exception:  # the converter raises its own zoo; a formula must not cost the report
-        unknown = [latex]
-    if unknown:
-        return f'<code class="latex">{escape(latex.strip())}</code>'
-    return f'<div class="formula">{mathml}</div>' if display else mathml
 
 
 def markdown(source: str, *, folder: Path, attachments: dict, first_heading: int) -> tuple[str, list]:

@@ -10,6 +10,7 @@ from deepunsup_helpers.record import MIME_TYPE
 
 from . import markup
 from .files import write_text
+from .formulas import formula
 from .notebooks import source_of, tags_of
 from .parameters import read_parameters
 from .results import Failure, alt_text, joined, model_snippets, outputs_of
@@ -80,8 +81,8 @@ def shown(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """A figure with at most six digits that count; the exact one is in metrics.json."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+    """A figure with at most five digits that count; the exact one is in metrics.json."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
 
 
 def duration(seconds: float) -> str:
@@ -161,7 +162,7 @@ def _render_data(output: dict) -> str:
     if "text/markdown" in data:
         return markup.markdown(joined(data["text/markdown"]), folder=Path(), attachments={}, first_heading=10_000)[0]
     if "text/latex" in data:
-        return markup.formula(joined(data["text/latex"]).strip().strip("$"), display=True)
+        return formula(joined(data["text/latex"]).strip().strip("$"), display=True)
     if WIDGET_VIEW in data:  # a progress bar or slider without a picture
         return ""
     text = joined(data.get("text/plain", ""))
