@@ -217,12 +217,17 @@ def impatient(monkeypatch):
 
 
 def test_a_name_server_that_never_answers(raw, mirrors, monkeypatch, impatient):
-    asked = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] if asked.wait(30) else [])
+    over = threading.Event()
+
+    def look_up(*_, **__):
+        over.wait(30)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
     mirrors("http://mirror.invalid/")
     start = time.monotonic()
     refused()
-    asked.set()
+    over.set()
     assert time.monotonic() - start < 1.5 + 0.1 * downloads.PATIENCE
 
 
@@ -239,6 +244,11 @@ def test_a_socket_that_accepts_and_never_answers(raw, mirrors, silent, impatient
     start = time.monotonic()
     refused()
     assert time.monotonic() - start < 1.5
+
+
+def test_a_silent_mirror_is_left_for_the_next(raw, mirrors, silent, server, impatient):
+    mirrors(silent, server)
+    assert len(load("mnist").x_train) == 300
 
 
 @pytest.mark.slow
@@ -315,6 +325,9 @@ def test_resizing_keeps_constants_means_and_places():
         torch.testing.assert_close(flat, torch.full_like(flat, 0.3))
     small = convert_images(x, image_size=12, channels=None)
     torch.testing.assert_close(small.mean((1, 2, 3)), x.mean((1, 2, 3)), atol=0.02, rtol=0)
+    dots = torch.eye(24)[8:16, None, None, :] * torch.eye(24)[8:16, None, :, None]  # one bright pixel each
+    ink = convert_images(dots, image_size=6, channels=None).mean((1, 2, 3)) / dots.mean((1, 2, 3))
+    assert ((ink - 1).abs() < 0.5).all()  # anti-aliased: no dot falls between the samples
     ramp = torch.linspace(0, 1, 24).expand(1, 1, 24, 24)
     wide = convert_images(ramp, image_size=(8, 40), channels=None)
     assert wide.shape == (1, 1, 8, 40)

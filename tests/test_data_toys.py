@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.datasets import make_moons
 
 from deepunsup_helpers.data import DataError, load, toys
 
@@ -98,9 +99,10 @@ def test_labels_tell_the_components_apart():
     x, labels = ring.sample_with_labels(2_000, seed=0)
     assert (ring.log_joint(x).argmax(1) == labels).float().mean() > 0.999  # modes lie 15 sigma apart
     points, moon = toys.moons(2_000, noise=0.0, seed=0)
-    upper = points[moon == 0]
-    torch.testing.assert_close(upper.square().sum(1), torch.ones(len(upper)))
-    assert upper[:, 1].min() >= 0 and points[moon == 1][:, 1].max() <= 0.5
+    curve, which = map(torch.from_numpy, make_moons(2_000, noise=None, shuffle=False))
+    for k in (0, 1):  # scikit-learn's moons, in both directions
+        distance = torch.cdist(points[moon == k].double(), curve[which == k])
+        assert distance.min(1).values.max() < 0.02 and distance.min(0).values.max() < 0.05
     spiral, angle = toys.swiss_roll(2_000, noise=0.0, seed=0)
     torch.testing.assert_close(spiral.norm(dim=1), angle / math.pi)
 
@@ -133,8 +135,9 @@ def test_toys_as_data_sets(name):
     assert data.x_train.shape == (300, 2) and data.x_test.shape == (2_000, 2)
     assert data.x_train.dtype == torch.float32 and data.value_range is None and not data.is_image
     assert torch.equal(data.x_test, load(name, train_size=7, seed=5).x_test)  # train_size leaves the test part alone
-    joined = torch.cat([data.x_train, data.x_test])
-    assert len(torch.unique(joined, dim=0)) == len(joined)
+    equal = load(name, train_size=50, test_size=50)
+    joined = torch.cat([equal.x_train, equal.x_test])
+    assert len(torch.unique(joined, dim=0)) == len(joined)  # no point in both parts
     assert not torch.equal(data.x_train, load(name, train_size=300, seed=6).x_train)
     if name == "swiss_roll":
         assert data.y_train is None and data.factors_train["angle"].shape == (300,)

@@ -76,10 +76,8 @@ def images_dataset(
 ) -> Dataset:
     """Images, uint8 or float in [0, 1], (N, C, H, W), and their labels (N,) as a Dataset of float32 in [0, 1]."""
     parts = [convert_images(x, image_size=image_size, channels=channels) for x in (x_train, x_test)]
-    labels = [None if y is None else torch.as_tensor(y).clone() for y in (y_train, y_test)]
-    if class_names is not None:
-        labels = [None if y is None else y.to(torch.int64) for y in labels]
-    copies = [None if f is None else {key: value.clone() for key, value in f.items()} for f in factors]
+    kind = torch.float32 if class_names is None else torch.int64  # measurements or classes
+    labels = [None if y is None else torch.as_tensor(y).to(kind) for y in (y_train, y_test)]
     return Dataset(
         name=name,
         x_train=parts[0],
@@ -87,8 +85,8 @@ def images_dataset(
         x_test=parts[1],
         y_test=labels[1],
         value_range=(0.0, 1.0),
-        factors_train=copies[0],
-        factors_test=copies[1],
+        factors_train=factors[0],
+        factors_test=factors[1],
         class_names=class_names,
     )
 
