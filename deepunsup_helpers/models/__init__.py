@@ -2,5 +2,6 @@
 
 from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoencoder, MLPAutoencoder
 from deepunsup_helpers.models.layers import mlp
+from deepunsup_helpers.models.vae import MLPVAE, ConvVAE, VAEOutput
 
-__all__ = ["AutoencoderOutput", "ConvAutoencoder", "MLPAutoencoder", "mlp"]
+__all__ = ["AutoencoderOutput", "ConvAutoencoder", "ConvVAE", "MLPAutoencoder", "MLPVAE", "VAEOutput", "mlp"]
