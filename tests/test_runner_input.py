@@ -91,6 +91,24 @@ def test_of_many_who_want_one_empty_folder_one_gets_it(tmp_path):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["run.json"]
 
 
+def test_of_many_who_create_one_file_one_succeeds(tmp_path):
+    wins, gate = [], threading.Barrier(8)
+
+    def create(number):
+        gate.wait()
+        try:
+            files.create_text(tmp_path / "one.txt", str(number))
+            wins.append(number)
+        except FileExistsError:
+            pass
+
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert len(wins) == 1 and (tmp_path / "one.txt").read_text() == str(wins[0])
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     files.write_json(tmp_path / "a.json", {"x": 1})
 

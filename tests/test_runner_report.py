@@ -214,6 +214,8 @@ def test_markdown_keeps_local_pictures_and_links_but_not_remote_ones(tmp_path):
     assert 'src="data:image/svg+xml;base64,' in html and 'href="https://example.org/paper"' in html
     assert "[image not embedded: a remote picture]" in html and "[image not embedded: remote]" in html
     assert "kept" in html and not parsed(html).handlers
+    html, _ = markup.markdown("a <b>bold *word*</b> here", folder=tmp_path, attachments={}, first_heading=0)
+    assert html.strip() == "<p>a <b>bold <em>word</em></b> here</p>"
 
 
 def test_the_loading_snippet_builds_the_very_model(tmp_path):
