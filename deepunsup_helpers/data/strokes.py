@@ -22,7 +22,8 @@ from deepunsup_helpers.data.glyphs import Glyph, glyphs
 
 SIZE = 28  # pixels a side
 BLOCK = 4096  # images whose random numbers are drawn together
-CHUNK = 256  # images painted together: 28 * 28 * 256 floats stay in a core's cache
+CHUNK = 256  # images of one form whose paths are computed together
+PAINTED = 40  # images painted together: torch starts no threads for fewer than 32,768 numbers, and all stays in cache
 
 
 class Factor(NamedTuple):
@@ -203,7 +204,11 @@ def _draw_block(factors: dict[str, np.ndarray], normal: np.ndarray) -> np.ndarra
             members = np.flatnonzero((factors["digit"] == digit) & (factors["allograph"] == number))
             for rows in (members[i : i + CHUNK] for i in range(0, len(members), CHUNK)):
                 chosen = {name: values[rows] for name, values in factors.items()}
-                images[rows] = _paint(*_path(glyph, chosen, normal[rows].T), radius=chosen["pen_width"] / 2)
+                x, y, pressure = _path(glyph, chosen, normal[rows].T)
+                for i in range(0, len(rows), PAINTED):
+                    few = slice(i, i + PAINTED)
+                    radius = chosen["pen_width"][few] / 2
+                    images[rows[few]] = _paint(x[:, few], y[:, few], pressure[:, few], radius=radius)
     return images
 
 
@@ -256,18 +261,18 @@ def _paint(x: np.ndarray, y: np.ndarray, pressure: np.ndarray, *, radius: np.nda
     Distances are divided by the pressure at the path's point (x, y, pressure: (P, B)) and compared with the pen's
     radius (B,), pixels: so a squared distance stays the sum of a row's and a column's part.
     """
-    x, y, scale, radius = (torch.from_numpy(v.astype(np.float32)) for v in (x, y, 1 / pressure, radius))
-    grid = torch.arange(SIZE, dtype=torch.float32)[:, None]  # (28, 1)
-    columns = ((grid - x[:, None]) * scale[:, None]).square()[:, None]  # (P, 1, 28, B)
-    rows = ((grid - y[:, None]) * scale[:, None]).square()[:, :, None]  # (P, 28, 1, B)
-    nearest = rows[0] + columns[0]  # (28, 28, B)
+    x, y, scale, radius = (values.astype(np.float32) for values in (x, y, 1 / pressure, radius))
+    grid = np.arange(SIZE, dtype=np.float32)[:, None]  # (28, 1)
+    columns = torch.from_numpy(np.square((grid - x[:, None]) * scale[:, None]))  # (P, 28, B)
+    rows = torch.from_numpy(np.square((grid - y[:, None]) * scale[:, None]))[:, :, None]  # (P, 28, 1, B)
+    nearest = torch.full((SIZE, SIZE, len(radius)), torch.inf)
     candidate = torch.empty_like(nearest)
-    for row, column in zip(rows[1:], columns[1:], strict=True):
+    for row, column in zip(rows, columns, strict=True):
         torch.add(row, column, out=candidate)
         torch.minimum(nearest, candidate, out=nearest)
-    ink = ((radius - nearest.sqrt_()) / EDGE + 0.5).clamp_(0, 1)
+    ink = np.clip((radius - np.sqrt(nearest.numpy())) / np.float32(EDGE) + np.float32(0.5), 0, 1)
     ink = ink * ink * (3 - 2 * ink)  # a soft edge
-    return (ink * 255 + 0.5).to(torch.uint8).permute(2, 0, 1).numpy()
+    return (ink * 255 + np.float32(0.5)).astype(np.uint8).transpose(2, 0, 1)
 
 
 def _whole(name: str, value: int) -> int:
@@ -287,11 +292,9 @@ def _check_ranges(ranges: Mapping[str, tuple[float, float]] | None) -> dict[str,
     for name, limits in (ranges or {}).items():
         if name not in POSSIBLE:
             raise ValueError(
-                f"no range can be given for {name!r}; the factors are {', '.join(POSSIBLE)} (digits have digits=[...])."
+                f"no range for {name!r}: give one of {', '.join(POSSIBLE)}; choose digits by digits=[...]."
             )
         least, most = POSSIBLE[name]
         if len(limits) != 2 or not least <= limits[0] <= limits[1] <= most:
-            raise ValueError(
-                f"the range of {name} is {limits!r}; give (low, high) with {least} <= low <= high <= {most}."
-            )
+            raise ValueError(f"the range of {name} is {limits!r}: give (low, high), {least} <= low <= high <= {most}.")
     return dict(ranges or {})
