@@ -95,6 +95,43 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     return -each.reshape(len(x), -1).sum(dim=1)
 
 
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The judge's cross-entropy: -E log D(real) - E log(1 - D(fake)), where D = sigmoid(logit).
+
+    2 ln 2 = 1.386 for a judge that answers 1/2 everywhere; the least it can reach is 2 ln 2 - 2 JSD(real, fake).
+
+    Args:
+        real_logits: D's logits on data, any shape.
+        fake_logits: on samples of the generator (which the caller has detached), any shape.
+    Returns:
+        0-d tensor, nats: the mean over the real plus the mean over the fake ones. Finite for any finite logits.
+    Source: Goodfellow and others 2014, arXiv:1406.2661, equation 1 and theorem 1.
+    """
+    return functional.softplus(-real_logits).mean() + functional.softplus(fake_logits).mean()
+
+
+def generator_loss(fake_logits: Tensor, kind: str = "non_saturating") -> Tensor:
+    """What the generator lowers, from the judge's logits on its samples.
+
+    "non_saturating" is -E log D(fake): strong where the judge is sure. "minimax" is E log(1 - D(fake)), the judge's own
+    term with its sign turned: its gradient, -D(fake), vanishes exactly there.
+
+    Args:
+        fake_logits: D's logits on samples through which the gradient reaches the generator, any shape.
+        kind: "non_saturating" or "minimax".
+    Returns:
+        0-d tensor, nats, the mean over the samples. Finite for any finite logits.
+    Raises:
+        ValueError: an unknown kind.
+    Source: Goodfellow and others 2014, arXiv:1406.2661, section 3.
+    """
+    if kind == "non_saturating":
+        return functional.softplus(-fake_logits).mean()
+    if kind == "minimax":
+        return -functional.softplus(fake_logits).mean()
+    raise ValueError(f"generator_loss: unknown kind {kind!r}; expected non_saturating or minimax.")
+
+
 def _require_same(function: str, **tensors: Tensor) -> None:
     (first, a), (second, b) = tensors.items()
     if a.shape != b.shape:

@@ -1,7 +1,18 @@
 """Models: plain `nn.Module`s, one idea a file; `forward` returns a NamedTuple and computes no loss."""
 
 from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoencoder, MLPAutoencoder
+from deepunsup_helpers.models.gan import MLPDiscriminator, MLPGenerator
 from deepunsup_helpers.models.layers import mlp
 from deepunsup_helpers.models.vae import MLPVAE, ConvVAE, VAEOutput
 
-__all__ = ["AutoencoderOutput", "ConvAutoencoder", "ConvVAE", "MLPAutoencoder", "MLPVAE", "VAEOutput", "mlp"]
+__all__ = [
+    "AutoencoderOutput",
+    "ConvAutoencoder",
+    "ConvVAE",
+    "MLPAutoencoder",
+    "MLPDiscriminator",
+    "MLPGenerator",
+    "MLPVAE",
+    "VAEOutput",
+    "mlp",
+]
