@@ -99,7 +99,7 @@ def explore(draw, alt: str, *, start: dict | None = None, **sliders) -> None:
     png, width, _ = render_png(fig)
     data, metadata = png_bundle(fig, alt)
     _close(fig)
-    image, complaint = _image(png, width, tooltip=alt), widgets.Label()
+    image, complaint = _image(png, width), widgets.Label()
 
     def redraw(change) -> None:
         try:
@@ -150,9 +150,9 @@ def _series(history) -> dict[str, list[float]]:
     return series
 
 
-def _image(png: bytes, width: int, *, tooltip: str | None = None) -> widgets.Image:
+def _image(png: bytes, width: int) -> widgets.Image:
     layout = widgets.Layout(width=f"{width}px", max_width="100%", height="auto", object_fit="contain")
-    return widgets.Image(value=png, format="png", layout=layout, tooltip=tooltip)
+    return widgets.Image(value=png, format="png", layout=layout)  # a tooltip breaks ipywidgets 8.1's view
 
 
 def _close(fig) -> None:
