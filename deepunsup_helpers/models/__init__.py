@@ -1,6 +1,7 @@
 """Models: plain `nn.Module`s, one idea a file; `forward` returns a NamedTuple and computes no loss."""
 
 from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoencoder, MLPAutoencoder
+from deepunsup_helpers.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from deepunsup_helpers.models.gan import MLPDiscriminator, MLPGenerator
 from deepunsup_helpers.models.layers import mlp
 from deepunsup_helpers.models.vae import MLPVAE, ConvVAE, VAEOutput
@@ -9,6 +10,8 @@ __all__ = [
     "AutoencoderOutput",
     "ConvAutoencoder",
     "ConvVAE",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
     "MLPAutoencoder",
     "MLPDiscriminator",
     "MLPGenerator",
