@@ -4,6 +4,7 @@ Both put a `widgets.Image` on the page and change its bytes. Nothing here needs 
 `update_display`, which nbval does not know, and what is stored in the notebook is the same text in every run.
 """
 
+import math
 import time
 
 import ipywidgets as widgets
@@ -70,7 +71,10 @@ class LiveCurves:
             ax = fig.subplots()
         else:
             ax, beside = fig.subplots(ncols=2, width_ratios=(3, 2))
-            (image_rows if isinstance(images, dict) else image_grid)(images, ax=beside)
+            if isinstance(images, dict):
+                image_rows(images, ax=beside)
+            else:
+                image_grid(images, columns=math.ceil(math.sqrt(len(images))), ax=beside)
         curves(_series(history), ylabel=self.ylabel, ax=ax)
         return fig
 
