@@ -97,7 +97,7 @@ def test_execute_stores_outputs_only_when_all_went_well(folder):
     bad = write(folder / "notebooks" / "06_bad.ipynb", code("print(1)"), code("1 / 0"))
     before = bad.read_bytes()
     done = deepunsup("execute", "5", "6", cwd=folder)
-    assert done.returncode == 1 and "06_bad: failed in cell [3]: ZeroDivisionError" in done.stderr
+    assert done.returncode == 1 and '06_bad: failed in cell [3] under "A toy": ZeroDivisionError' in done.stderr
     assert bad.read_bytes() == before
     stored = nbformat.read(good, as_version=4)
     assert [cell.execution_count for cell in stored.cells if cell.cell_type == "code"] == [1, 2, 3]

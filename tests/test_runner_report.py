@@ -82,7 +82,7 @@ def report(tmp_path_factory):
         "threads": 2, "preset": "smoke",
         "started": "2026-01-02T03:04:05+00:00", "training_interrupted": True,
         "versions": {"python": "3.11", "torch": "2.6"}, "command": "deepunsup run 04 -p 'dataset=<x>'",
-        "error": "ValueError", "faults": ["metric 'a' is recorded twice."],
+        "error": "ValueError: <b>not</b> this", "faults": ["metric 'a' is recorded twice."],
     }  # fmt: skip
     figures = write_figures(cells, folder)
     failure = find_failure(cells, next(i for i, cell in enumerate(cells) if cell.source == "fail()"))
@@ -152,7 +152,7 @@ def test_the_top_says_what_was_run_and_how_it_ended(report):
     ):  # fmt: skip
         assert said in top, said
     assert re.search(r'class="changed"><th scope="row">epochs</th><td>9 <small>default 3</small>', top)
-    assert "Cell [6] under “Break” failed" in top and "ValueError: &lt;b&gt;not&lt;/b&gt; this" in top
+    assert "Failed in cell [6] under &#34;Break&#34;." in top and "ValueError: &lt;b&gt;not&lt;/b&gt; this" in top
 
 
 def test_formulas_are_mathml_and_what_is_not_known_is_shown_as_source(report):

@@ -154,14 +154,14 @@ def test_a_failing_cell_ends_in_1_with_its_last_lines(tmp_path):
     done = deepunsup("run", "1", cwd=tmp_path)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("01_bad: failed in cell [3] under 'Where it breaks'")
+    assert lines[0].startswith('01_bad: failed in cell [3] under "Where it breaks"')
     assert "KeyError: 'lost'" in done.stderr and len(lines) <= 8, "last lines only"
     assert "deepunsup_helpers" not in done.stderr, "no traceback of ours"
     run = only_run(tmp_path, "01_bad")
     assert (
         facts(run)["status"] == "failed"
         and facts(run)["error"] == "KeyError: 'lost'"
-        and facts(run)["failed_cell"] == 3
+        and facts(run)["ended_in_cell"] == 3
     )
     executed = nbformat.read(run / "01_bad.ipynb", as_version=4)
     assert [cell.execution_count for cell in executed.cells if cell.cell_type == "code"] == [1, 2, 3, None]
@@ -187,7 +187,7 @@ def test_a_killed_kernel_ends_in_3(tmp_path):
     done = deepunsup("run", "3", cwd=tmp_path)
     assert done.returncode == 3 and "kernel died" in done.stderr
     run = only_run(tmp_path, "03_dead")
-    assert facts(run)["status"] == "died"
+    assert facts(run)["status"] == "died" and facts(run)["ended_in_cell"] == 3 and "in cell [3]" in done.stderr
     assert "before" in (run / "03_dead.ipynb").read_text(encoding="utf-8") and (run / "report.html").exists()
 
 

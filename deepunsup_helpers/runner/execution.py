@@ -48,7 +48,6 @@ class Outcome:
     status: str = "died"
     seconds: float = 0.0
     message: str = ""
-    failed_cell: int | None = None
     last_cell: int | None = None
     total: int = 0
     cell_seconds: dict[int, float] = field(default_factory=dict)
@@ -147,7 +146,7 @@ def _note(outcome: Outcome, event: dict[str, Any]) -> bool:
         outcome.cell_seconds[event["index"]] = event["seconds"]
     elif kind == "end":
         outcome.status, outcome.facts = event["status"], event.get("facts", {})
-        outcome.message, outcome.failed_cell = event.get("message", ""), event.get("cell")
+        outcome.message = event.get("message", "")
     return kind == "end"
 
 

@@ -51,6 +51,7 @@ def write_report(
         metrics={name: number(value) for name, value in metrics.items()},
         models={name: markup.code(text) for name, text in model_snippets(folder).items()},
         failure=failure,
+        headline=headline(facts, failure),
         flagship=render_output(flagship) if flagship else "",
         blocks=blocks,
         contents=contents(headings),
@@ -58,6 +59,14 @@ def write_report(
         duration=duration(facts["seconds"]),
     )
     write_text(folder / "report.html", html)
+
+
+def headline(facts: dict[str, Any], failure: Failure | None) -> str:
+    """What is said first about a run that did not complete; '' about one that did."""
+    if facts["status"] == "completed" or (facts["status"] == "failed" and failure is None):
+        return ""  # a fault in the metrics speaks for itself
+    words = STATUS_WORDS[facts["status"]]
+    return f"{words[0].upper()}{words[1:]} in {failure.place}." if failure else f"{words[0].upper()}{words[1:]}."
 
 
 def parameter_rows(request: Any) -> list[dict[str, Any]]:
@@ -110,7 +119,7 @@ def render_cells(cells: list[dict], *, folder: Path, failure: Failure | None) ->
             headings += found
             blocks.append({"kind": "text", "html": html})
         elif cell.get("cell_type") == "code" and source.strip():
-            failed = failure is not None and failure.cell == index
+            failed = ("failed" if failure.name else "stopped") if failure and failure.cell == index else ""
             outputs = [html for html in map(render_output, outputs_of(cell)) if html]
             blocks.append({
                 "kind": "code",

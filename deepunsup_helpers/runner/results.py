@@ -41,10 +41,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Failure:
-    """The cell that failed: number as Jupyter shows it, heading above, error and the last lines of its traceback."""
+    """The cell where a run ended: number as Jupyter shows it, heading above, error and the last lines of its traceback.
+
+    Where the run was cut short, by the time limit for example, there is no error.
+    """
 
     cell: int
-    count: int | None
+    count: int
     heading: str
     name: str
     value: str
@@ -52,8 +55,13 @@ class Failure:
 
     @property
     def error(self) -> str:
-        """'ValueError: what was wrong'."""
+        """'ValueError: what was wrong', or ''."""
         return f"{self.name}: {self.value}" if self.value else self.name
+
+    @property
+    def place(self) -> str:
+        """'cell [7] under "Train"'."""
+        return f"cell [{self.count}]" + (f' under "{self.heading}"' if self.heading else "")
 
 
 def outputs_of(cell: dict) -> list[dict]:
@@ -155,22 +163,23 @@ def write_figures(cells: list[dict], folder: Path) -> list[Figure]:
 
 
 def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failure | None:
-    """What the terminal and the report say about the cell at `index`.
+    """What the terminal and the report say about the code cell at `index`; None where there is none.
 
     Args:
         lines: how many of the traceback's last lines are kept.
     """
-    if index is None or index >= len(cells):
+    if index is None or index >= len(cells) or cells[index].get("cell_type") != "code":
         return None
     cell = cells[index]
+    counted = max((other.get("execution_count") or 0 for other in cells[:index]), default=0)
     error = next((output for output in outputs_of(cell) if output.get("output_type") == "error"), {})
     traceback = ANSI.sub("", "\n".join(error.get("traceback", [])))
     kept = [line for line in traceback.splitlines() if line.strip() and not set(line.strip()) <= {"-"}]
     return Failure(
         cell=index,
-        count=cell.get("execution_count"),
+        count=cell.get("execution_count") or counted + 1,  # a kernel that died at once had no time to say its number
         heading=headings_above(cells)[index],
-        name=error.get("ename", "Error"),
+        name=error.get("ename", ""),
         value=ANSI.sub("", error.get("evalue", "")),
         traceback="\n".join(kept[-lines:]),
     )

@@ -121,7 +121,7 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
     cells = _executed_cells(folder / request.notebook.path.name)
     metrics = collect_metrics(cells)
     status = "failed" if outcome.status == "completed" and metrics.faults else outcome.status
-    failure = find_failure(cells, outcome.failed_cell)
+    failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
     figures = write_figures(cells, folder)
     flagship = next((figure.file for figure in figures if figure.flagship), None)
     write_json(folder / "metrics.json", metrics.values)
@@ -133,8 +133,8 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "threads": outcome.facts.get("threads"),
         "training_interrupted": metrics.interrupted,
         "flagship": f"figures/{flagship}" if flagship else None,
-        "error": failure.error if failure else (outcome.message or None),
-        "failed_cell": failure.count if failure else None,
+        "error": (failure.error if failure else "") or outcome.message or None,
+        "ended_in_cell": failure.count if failure else None,
         "faults": list(metrics.faults),
         "cell_seconds": cell_times(cells, outcome),
     }

@@ -90,19 +90,19 @@ def tell(finished: Finished, caller: Path) -> None:
 def ending(finished: Finished, seconds: str) -> list[str]:
     """The lines about a run that did not complete."""
     name, failure = finished.name, finished.failure
+    where = f" in {failure.place}" if failure else ""
     if finished.status == "timeout":
-        return [f"{name}: stopped by the time limit after {seconds} (--timeout)."]
+        return [f"{name}: stopped by the time limit{where} after {seconds} (--timeout)."]
     if finished.status == "interrupted":
-        return [f"{name}: interrupted after {seconds}."]
+        return [f"{name}: interrupted{where} after {seconds}."]
     if finished.status == "died":
         reason = f": {finished.message}" if finished.message else ""
         advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
-        return [f"{name}: the kernel died after {seconds}{reason}", advice]
+        return [f"{name}: the kernel died{where} after {seconds}{reason}", advice]
     if failure is None:
         return [f"{name}: failed after {seconds}: {fault}" for fault in finished.faults] or [f"{name}: failed."]
-    under = f" under {failure.heading!r}" if failure.heading else ""
-    lines = [f"{name}: failed in cell [{failure.count}]{under} after {seconds}:"]
-    return lines + [f"    {line}" for line in (failure.traceback or failure.error).splitlines()]
+    lines = (failure.traceback or failure.error).splitlines()
+    return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines)]
 
 
 def tell_metrics(metrics: dict[str, float]) -> None:

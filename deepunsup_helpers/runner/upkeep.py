@@ -61,12 +61,14 @@ def require_completed(notebook: Notebook, outcome: Outcome, cells: list[dict]) -
     faults = collect_metrics(cells).faults
     if outcome.status == "completed" and not faults:
         return
-    failure = find_failure(cells, outcome.failed_cell)
-    reason = failure.error if failure else (outcome.message or " ".join(faults))
-    where = f" in cell [{failure.count}]" if failure else ""
+    failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
+    reason = (failure.error if failure else "") or outcome.message or " ".join(faults)
+    where = f" in {failure.place}" if failure else ""
     code = {"interrupted": EXIT_INTERRUPTED, "died": EXIT_STOPPED}.get(outcome.status, EXIT_FAILED)
     status = "failed" if outcome.status == "completed" else outcome.status
-    raise Fault(f"{notebook.name}: {status}{where}: {reason}. The file is unchanged.", exit_code=code)
+    raise Fault(
+        f"{notebook.name}: {status}{where}{': ' * bool(reason)}{reason}. The file is unchanged.", exit_code=code
+    )
 
 
 def measure(notebook: Notebook, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> int:

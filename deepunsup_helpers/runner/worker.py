@@ -60,11 +60,11 @@ class Client(PapermillNotebookClient):
 
 
 class Watch:
-    """Follows one execution: tells events, saves the notebook atomically, remembers the cell that failed."""
+    """Follows one execution: tells events, saves the notebook atomically, remembers whether a cell failed."""
 
     def __init__(self, path: Path, tell: Any):
         self.path, self.tell = path, tell
-        self.started, self.failed_cell = False, None
+        self.started, self.failed = False, False
         self._next_save = 0.0
         self._cell_began = 0.0
 
@@ -94,7 +94,7 @@ class Watch:
             complete(cell, cell_index, **rest)
 
         def cell_exception(cell: Any, cell_index: int, **rest: Any) -> None:
-            self.failed_cell = cell_index
+            self.failed = True
             fail(cell, cell_index, **rest)
 
         manager.save, manager.cell_start, manager.cell_complete = save, cell_start, cell_complete
@@ -125,7 +125,7 @@ def run(plan: dict[str, Any], watch: Watch) -> dict[str, Any]:
     """Execute the plan's notebook; a kernel that does not start gets one more try.
 
     Returns:
-        the final event: status and, where something went wrong, cell and message.
+        the final event: status and, where the kernel died, a message.
     """
     register(watch)
     for attempt in (1, 2):
@@ -145,9 +145,7 @@ def run(plan: dict[str, Any], watch: Watch) -> dict[str, Any]:
             return {"status": "died", "message": told if watch.started else f"the kernel did not start ({told})",
                     "dead_kernel": isinstance(error, DeadKernelError)}  # fmt: skip
         break
-    if watch.failed_cell is not None:
-        return {"status": "failed", "cell": watch.failed_cell}
-    return {"status": "completed"}
+    return {"status": "failed" if watch.failed else "completed"}
 
 
 def stop_with_input() -> None:
