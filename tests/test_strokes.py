@@ -136,21 +136,21 @@ def test_the_second_call_is_quick_and_safe_to_write_on():
     first = strokes_dataset(3000, 500, seed=11, ranges={"slant": (0, 5)}, digits=[1, 7])
     untouched = first.train.images.clone()
     first.train.images.zero_()
-    start = time.perf_counter()
+    start = time.process_time()
     second = strokes_dataset(3000, 500, seed=11, ranges={"slant": (0, 5)}, digits=(1, 7))
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05
     assert torch.equal(second.train.images, untouched)
 
 
 def test_eight_thousand_images_a_second():
-    """The promise (AVX2, two cores) is 8,000; a quarter of it is asked here, on a machine that may be busy."""
+    """Half of it is asked here, of slower processors too; processor time, since the machine may be busy."""
     generate(256, seed=0)
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         generate(1024, seed=0)
-        times.append(time.perf_counter() - start)
-    assert 1024 / min(times) > 2000
+        times.append(time.process_time() - start)
+    assert 1024 / min(times) > 4000
 
 
 # ---- what the factors do, in their units

@@ -1,6 +1,6 @@
 """Strokes are about as hard as MNIST, for four ways to look at 5,000 of them.
 
-MNIST itself, the same way: logistic regression 0.89, 1-NN 0.94, k-means 0.51 to 0.54, this small CNN 0.96.
+MNIST itself, the same way: logistic regression 0.89, 1-NN 0.94, k-means 0.51, this small CNN 0.98.
 """
 
 import numpy as np
