@@ -164,7 +164,7 @@ def test_each_update_moves_one_player_and_leaves_the_others_gradient_alone():
 
 
 def test_two_steps_equal_gradients_taken_by_hand():
-    """Plain SGD, two steps: D along its own loss at the old G, then G along its own loss at the new D; nothing mixed."""
+    """Plain SGD, two steps: D along its own loss at the old G, then G along its own at the new D; nothing mixed."""
     G, D = players()
     twin_G, twin_D = copy.deepcopy(G), copy.deepcopy(D)
     opt_g, opt_d = torch.optim.SGD(G.parameters(), 0.1), torch.optim.SGD(D.parameters(), 0.1)

@@ -10,7 +10,8 @@ def mode_coverage(samples, means, sigma: float) -> tuple[int, float]:
 
     A sample is good if its nearest mode is at most 3 sigma away; a mode is covered if at least one good sample is
     nearest to it. Neither number says enough alone: enough uniform noise covers every mode, and a generator that has
-    collapsed onto one mode has only good samples. (A round Gaussian in the plane has 98.9 % of its mass within 3 sigma.)
+    collapsed onto one mode may have only good samples. (A round Gaussian in the plane has 98.9 % of its mass within
+    3 sigma.)
 
     Args:
         samples: (N, D).
@@ -22,7 +23,8 @@ def mode_coverage(samples, means, sigma: float) -> tuple[int, float]:
         ValueError: sigma is not positive, or samples and means differ in D.
     Source: the count as in Srivastava and others 2017 (VEEGAN), arXiv:1705.07761.
     """
-    samples, means = features(samples, name="samples", dtype=torch.float64), features(means, name="means", dtype=torch.float64)
+    samples = features(samples, name="samples", dtype=torch.float64)
+    means = features(means, name="means", dtype=torch.float64)
     if samples.shape[1] != means.shape[1]:
         raise ValueError(f"samples have {samples.shape[1]} columns and means {means.shape[1]}; expected the same space")
     if not sigma > 0:

@@ -69,6 +69,6 @@ class MLPDiscriminator(nn.Module):
             ValueError: N is no multiple of `pack`.
         """
         if len(x) % self.pack:
-            raise ValueError(f"a batch of {len(x)} does not fall into groups of pack={self.pack}: choose a batch size that "
-                             "does, and Batches(..., drop_last=True).")
+            raise ValueError(f"a batch of {len(x)} does not fall into groups of pack={self.pack}: choose a batch size "
+                             "that does, and Batches(..., drop_last=True).")
         return self.layers(x.reshape(len(x) // self.pack, -1)).squeeze(1)  # (N / pack, pack * data_dim) to (N / pack,)
