@@ -57,7 +57,7 @@ test-all: $(VENV)/installed
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NBVAL) notebooks
 
 times: $(VENV)/installed
-	$(BIN)/deepunsup times
+	$(BIN)/deepunsup times --readme README.md
 
 clean:
 	$(BIN)/deepunsup clean --yes

@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
+from deepunsup_helpers.runner.cores import thread_variables
+
 # Two workers with two threads each stop each other: give each its share of the cores, before torch loads.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _WORKERS > 1:
-    _THREADS = str(max(1, (os.cpu_count() or 1) // _WORKERS))
-    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[_name] = _THREADS
+    os.environ.update(thread_variables(_WORKERS, os.environ))
 if os.environ.get("DEEPUNSUP_DATA"):  # tests and kernels run in other folders than the caller's
     os.environ["DEEPUNSUP_DATA"] = str(Path(os.environ["DEEPUNSUP_DATA"]).expanduser().resolve())
 
