@@ -241,7 +241,9 @@ def test_a_broken_or_foreign_weights_file_costs_nothing(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"short")
     write_weights(tmp_path / "b.safetensors", {})
     write_weights(tmp_path / "c.safetensors", {"class": "__main__.Mine", "config": "null"})
+    write_weights(tmp_path / "d.safetensors", {"class": "torch.nn.modules.container.Sequential", "config": "null"})
     snippets = model_snippets(tmp_path)
+    assert "Sequential()" not in snippets["d.safetensors"] and "built as in the notebook" in snippets["d.safetensors"]
     assert "not a readable" in snippets["a.safetensors"] and "load_file" in snippets["b.safetensors"]
     assert (
         "Mine is defined in the notebook" in snippets["c.safetensors"] and "model = Mine()" in snippets["c.safetensors"]

@@ -204,7 +204,10 @@ def loading_snippet(file: str, about: dict[str, str]) -> str:
     if not about.get("class"):
         return f'{load}\nweights = load_file("{file}")'
     module, _, name = about["class"].rpartition(".")
-    config = json.loads(about.get("config", "null")) or {}
+    config = json.loads(about.get("config", "null"))
+    if config is None and not module.startswith("__main__"):  # a plain nn.Sequential: its layers stand in the notebook
+        return f'{load}\nweights = load_file("{file}")  # a {name}, built as in the notebook:\n# model.load_state_dict(weights)'
+    config = config or {}
     arguments = ", ".join(f"{key}={_literal(value)}" for key, value in config.items())
     find = f"from {module} import {name}" if module != "__main__" else f"# {name} is defined in the notebook"
     return f'{load}; {find}\nmodel = {name}({arguments})\nmodel.load_state_dict(load_file("{file}"))'
