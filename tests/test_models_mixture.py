@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributions
 
-from deepunsup_helpers.models.mixture import Mixture, em_step, fit_mixture, log_joint, start_mixture
+from deepunsup_helpers.models.mixture import Collapsed, Mixture, em_step, fit_mixture, log_joint, start_mixture
 
 
 def clumps(n=300, seed=0, dimensions=2):
@@ -95,8 +95,34 @@ def test_a_published_fit_of_iris():
     assert 2 * 150 * history[-1] - free * math.log(150) == pytest.approx(-574.01783, abs=1e-3)
 
 
+def test_starts_that_spread_find_the_clumps_where_random_ones_get_stuck():
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)).double()
+    x = (centres[:, None] + 0.05 * torch.randn(9, 60, 2, generator=generator, dtype=torch.float64)).reshape(-1, 2)
+
+    def found(seed, spread):  # clumps with a mean on them
+        means = fit_mixture(x, 9, steps=40, seed=seed, spread=spread, ridge=1e-5)[0].means
+        return int((torch.cdist(centres, means).min(1).values < 0.05).sum())
+
+    assert all(found(seed, True) == 9 for seed in range(8))
+    assert sum(found(seed, False) == 9 for seed in range(8)) <= 4
+
+
+def test_a_collapsed_start_is_passed_over():
+    x = clumps(60)
+    with_twins = torch.cat([x, x[:1].repeat(3, 1)])  # a component may sit on four equal points
+    collapsed = []
+    for seed in range(30):
+        try:
+            fit_mixture(with_twins, 5, steps=60, seed=seed)
+        except Collapsed:
+            collapsed.append(seed)
+    assert 0 < len(collapsed) < 30
+    assert math.isfinite(fit_mixture(with_twins, 5, steps=60, seed=0, starts=30)[1][-1])
+
+
 def test_a_collapsed_component_is_named_and_a_ridge_prevents_it():
-    x = torch.cat([clumps(50), torch.full((50, 2), 9.0, dtype=torch.float64)])  # fifty times the same point
+    x = torch.cat([clumps(50), torch.full((50, 2), 99.0, dtype=torch.float64)])  # fifty times one far point
     with pytest.raises(ValueError, match="shrunk"):
         fit_mixture(x, 2, steps=50, seed=2, starts=4)
     assert math.isfinite(fit_mixture(x, 2, steps=50, seed=2, starts=4, ridge=1e-3)[1][-1])

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from sklearn.cluster import kmeans_plusplus
 from torch import Tensor
 
 
@@ -15,6 +16,10 @@ class Mixture(NamedTuple):
     covariances: Tensor
 
 
+class Collapsed(ValueError):
+    """A component has shrunk to a point or a line, where the likelihood has no bound."""
+
+
 def log_joint(mixture: Mixture, x: Tensor) -> Tensor:
     """log p(x, k) of each example with each component: logsumexp over k is log p(x), softmax over k the posterior.
 
@@ -23,19 +28,24 @@ def log_joint(mixture: Mixture, x: Tensor) -> Tensor:
     Returns:
         nats, (N, K).
     Raises:
-        ValueError: x is not (N, D), or a covariance is not positive definite (a component has shrunk to a point).
+        ValueError: x is not (N, D).
+        Collapsed: a covariance is not positive definite.
     """
     weights, means, covariances = mixture
     if x.ndim != 2 or x.shape[1] != means.shape[1]:
         raise ValueError(f"x is {tuple(x.shape)}; the mixture expects (N, {means.shape[1]})")
     root, failed = torch.linalg.cholesky_ex(covariances)  # (K, D, D)
-    if failed.any():
-        raise ValueError(f"component {int(failed.nonzero()[0])} has shrunk to a point or a line: its covariance is not "
-                         "positive definite. Use fewer components, another start, or a ridge")
+    _refuse_collapse(failed > 0)
     offsets = (x - means[:, None]).transpose(1, 2)  # (K, D, N)
     distance = torch.linalg.solve_triangular(root, offsets, upper=False).square().sum(dim=1)  # (K, N)
     log_volume = root.diagonal(dim1=1, dim2=2).log().sum(dim=1) + 0.5 * x.shape[1] * math.log(2 * math.pi)
     return (weights.log() - log_volume) - 0.5 * distance.T
+
+
+def _refuse_collapse(collapsed: Tensor) -> None:
+    if collapsed.any():
+        raise Collapsed(f"component {int(collapsed.nonzero()[0])} has shrunk to a point or a line, where the likelihood "
+                        "has no bound: use fewer components, another start, or a ridge")
 
 
 def em_step(mixture: Mixture, x: Tensor, *, ridge: float = 0.0) -> tuple[Mixture, Tensor]:
@@ -46,6 +56,8 @@ def em_step(mixture: Mixture, x: Tensor, *, ridge: float = 0.0) -> tuple[Mixture
         ridge: added to the diagonal of every covariance, in squared units of x; keeps components from collapsing.
     Returns:
         the new mixture, and the mean log-likelihood of the *old* one in nats per example.
+    Raises:
+        Collapsed: along some direction a component is a million times narrower than the data.
     Source: Dempster, Laird & Rubin 1977, doi:10.1111/j.2517-6161.1977.tb01600.x.
     """
     joint = log_joint(mixture, x)
@@ -56,27 +68,36 @@ def em_step(mixture: Mixture, x: Tensor, *, ridge: float = 0.0) -> tuple[Mixture
     offsets = x[:, None] - means  # (N, K, D)
     covariances = torch.einsum("nk,nki,nkj->kij", posterior, offsets, offsets) / counts[:, None, None]
     covariances = covariances + ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+    _refuse_collapse(torch.linalg.eigvalsh(covariances)[:, 0] < 1e-12 * x.var(dim=0, correction=0).sum())
     return Mixture(counts / len(x), means, covariances), log_p.mean()
 
 
-def start_mixture(x: Tensor, components: int, *, seed: int) -> Mixture:
+def start_mixture(x: Tensor, components: int, *, seed: int, spread: bool = True) -> Mixture:
     """A start for EM: means on examples drawn at random, a tenth of the data's covariance each, equal weights.
 
     Args:
         x: data, (N, D), N at least `components`.
         components: K.
         seed: which examples.
+        spread: draw each next mean preferably far from those before (k-means++); otherwise all alike.
+    Raises:
+        ValueError: more components than examples.
+    Source: Arthur & Vassilvitskii 2007, "k-means++: the advantages of careful seeding", SODA.
     """
     if not 1 <= components <= len(x):
         raise ValueError(f"components is {components}; with {len(x)} examples expected 1 to {len(x)}")
-    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:components].to(x.device)
+    if spread:
+        _, chosen = kmeans_plusplus(x.cpu().numpy(), components, random_state=seed)
+    else:
+        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:components]
+    means = x[torch.as_tensor(chosen, device=x.device)]
     covariance = 0.1 * torch.cov(x.T).reshape(x.shape[1], x.shape[1])
-    return Mixture(x.new_full((components,), 1 / components), x[chosen], covariance.repeat(components, 1, 1))
+    return Mixture(x.new_full((components,), 1 / components), means, covariance.repeat(components, 1, 1))
 
 
-def fit_mixture(x: Tensor, components: int, *, steps: int, seed: int, starts: int = 1,
+def fit_mixture(x: Tensor, components: int, *, steps: int, seed: int, starts: int = 1, spread: bool = True,
                 ridge: float = 0.0) -> tuple[Mixture, list[float]]:
-    """EM from several starts; the one that ends with the highest likelihood.
+    """EM from several starts; of those that did not collapse, the one that ends with the highest likelihood.
 
     Args:
         x: data, (N, D); float64 for likelihoods that do not fall by rounding.
@@ -84,17 +105,29 @@ def fit_mixture(x: Tensor, components: int, *, steps: int, seed: int, starts: in
         steps: EM steps of each start.
         seed: of the first start; the others follow it.
         starts: how many.
+        spread: see `start_mixture`.
         ridge: see `em_step`.
     Returns:
         the mixture, and its mean log-likelihood before each step and after the last, nats per example, (steps + 1).
+    Raises:
+        ValueError: a component collapsed in every start.
     """
-    best = None
+    runs, collapsed = [], None
     for start in range(starts):
-        mixture, history = start_mixture(x, components, seed=seed + start), []
-        for _ in range(steps):
-            mixture, log_p = em_step(mixture, x, ridge=ridge)
-            history.append(float(log_p))
-        history.append(float(log_joint(mixture, x).logsumexp(dim=1).mean()))
-        if best is None or history[-1] > best[1][-1]:
-            best = mixture, history
-    return best
+        try:
+            begin = start_mixture(x, components, seed=seed + start, spread=spread)
+            runs.append(_run(begin, x, steps=steps, ridge=ridge))
+        except Collapsed as error:
+            collapsed = error
+    if not runs:
+        raise collapsed
+    return max(runs, key=lambda run: run[1][-1])
+
+
+def _run(mixture: Mixture, x: Tensor, *, steps: int, ridge: float) -> tuple[Mixture, list[float]]:
+    history = []
+    for _ in range(steps):
+        mixture, log_p = em_step(mixture, x, ridge=ridge)
+        history.append(float(log_p))
+    history.append(float(log_joint(mixture, x).logsumexp(dim=1).mean()))
+    return mixture, history
