@@ -44,8 +44,8 @@ def log_joint(mixture: Mixture, x: Tensor) -> Tensor:
 
 def _refuse_collapse(collapsed: Tensor) -> None:
     if collapsed.any():
-        raise Collapsed(f"component {int(collapsed.nonzero()[0])} has shrunk to a point or a line, where the likelihood "
-                        "has no bound: use fewer components, another start, or a ridge")
+        raise Collapsed(f"component {int(collapsed.nonzero()[0])} has shrunk to a point or a line, where the "
+                        "likelihood has no bound: use fewer components, another start, or a ridge")
 
 
 def em_step(mixture: Mixture, x: Tensor, *, ridge: float = 0.0) -> tuple[Mixture, Tensor]:
