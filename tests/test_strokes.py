@@ -126,10 +126,9 @@ def test_training_and_test_part():
     data = strokes_dataset(400, 300, seed=2)
     assert torch.equal(data.train.images, generate(400, seed=2).images)
     assert torch.equal(data.train.images, strokes_dataset(500, 10, seed=2).train.images[:400])
-    for other_seed in (0, 1, 3):  # nor is one seed's test part another seed's training part
-        assert not set(generate(400, seed=other_seed).factors["slant"].tolist()) & set(
-            data.test.factors["slant"].tolist()
-        )
+    tested = set(data.test.factors["slant"].tolist())
+    for other in (2, 0, 1, 3):  # neither this seed's training part nor another's is tested on
+        assert not tested & set(generate(400, seed=other).factors["slant"].tolist())
 
 
 def test_the_second_call_is_quick_and_safe_to_write_on():
@@ -247,6 +246,8 @@ def test_ranges_make_populations():
     [
         ({"n": -1, "seed": 0}, "n is -1"),
         ({"n": 5, "seed": -2}, "seed is -2"),
+        ({"n": 5, "seed": 2**32}, "seed is 4294967296"),  # NumPy would read it as seed 0 and part 1
+        ({"n": 2.5, "seed": 0}, "n is 2.5"),
         ({"n": 5, "seed": 0, "digits": [3, 11]}, "from 0 to 9"),
         ({"n": 5, "seed": 0, "digits": []}, "at least one digit"),
         ({"n": 5, "seed": 0, "ranges": {"slnt": (0, 1)}}, "slnt.*pen_width"),

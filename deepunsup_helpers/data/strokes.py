@@ -100,7 +100,7 @@ def generate(
 
     Args:
         n: number of images.
-        seed: non-negative. Image i of a seed is the same for every n, any number of threads.
+        seed: 0 to 2**32 - 1. Image i of a seed is the same for every n, any number of threads.
         digits: the digits to draw from; all ten by default.
         ranges: factor -> (low, high): that factor is uniform there instead, also beyond its usual limits; equal ends
             hold it. All else stays what it is without. For allograph: the first and the last form to use (a digit with
@@ -108,7 +108,7 @@ def generate(
     Returns:
         Strokes: images uint8 (n, 28, 28), labels int64 (n,), factors name -> float32 (n,).
     Raises:
-        ValueError: n or seed is negative, a digit or a factor does not exist, a range is empty or impossible.
+        ValueError: n or seed is out of range, a digit or a factor does not exist, a range is empty or impossible.
     """
     return _generate(n, np.random.SeedSequence([_whole("seed", seed), 0]), digits, ranges)
 
@@ -276,8 +276,8 @@ def _paint(x: np.ndarray, y: np.ndarray, pressure: np.ndarray, *, radius: np.nda
 
 
 def _whole(name: str, value: int) -> int:
-    if int(value) != value or value < 0:
-        raise ValueError(f"{name} is {value!r}; it must be a whole number, 0 or more.")
+    if int(value) != value or not 0 <= value < 2**32:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number from 0 to 4,294,967,295.")
     return int(value)
 
 
