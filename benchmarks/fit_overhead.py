@@ -73,7 +73,8 @@ def main() -> None:
         hand.append(seconds(by_hand, x))
         fitted.append(seconds(by_fit, x))
     ratios = [f / h for f, h in zip(fitted, hand)]
-    print(f"{options.rounds} rounds of {EPOCHS} epochs on {x.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{options.rounds} rounds of {EPOCHS} epochs on {x.device}, {torch.get_num_threads()} threads, "
+          f"torch {torch.__version__}")
     print(f"by hand {statistics.median(hand):6.3f} s    fit {statistics.median(fitted):6.3f} s    "
           f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
     if options.assert_below and statistics.median(ratios) > options.assert_below:

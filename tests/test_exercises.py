@@ -40,7 +40,9 @@ def test_a_wrong_one_is_named_and_the_reference_goes_on(mine, words, capsys):
     assert not run_check(mine, double).passed
 
 
-@pytest.mark.parametrize("value, message", [(float("nan"), "finite"), (float("inf"), "finite"), ("a", "one number"), ([1], "one number")])
+@pytest.mark.parametrize("value, message", [
+    (float("nan"), "finite"), (float("inf"), "finite"), ("a", "one number"), ([1], "one number"),
+])
 def test_record_takes_finite_numbers_only(value, message):
     with pytest.raises(ValueError, match=rf"record\(loss=...\).*{message}"):
         record(loss=value)

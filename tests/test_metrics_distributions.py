@@ -31,7 +31,8 @@ def test_frechet_distance_with_correlations_agrees_with_scipy():
     from scipy.linalg import sqrtm
 
     g = torch.Generator().manual_seed(3)
-    a, b = (torch.randn(300, 5, generator=g, dtype=torch.float64) @ torch.randn(5, 5, generator=g, dtype=torch.float64) for _ in "ab")
+    draw = lambda n: torch.randn(n, 5, generator=g, dtype=torch.float64)
+    a, b = draw(300) @ draw(5), draw(300) @ draw(5)
     root = torch.from_numpy(sqrtm((torch.cov(a.T) @ torch.cov(b.T)).numpy()).real)
     want = (a.mean(0) - b.mean(0)).square().sum() + torch.trace(torch.cov(a.T) + torch.cov(b.T) - 2 * root)
     assert frechet_distance(a, b) == pytest.approx(want.item(), rel=1e-6)

@@ -6,8 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from deepunsup_helpers.training import (TrainingDiverged, evaluate, fit, load_checkpoint, pick_device, save_model,
-                                        seed_everything, update)
+from deepunsup_helpers.training import (
+    TrainingDiverged,
+    evaluate,
+    fit,
+    load_checkpoint,
+    pick_device,
+    save_model,
+    seed_everything,
+    update,
+)
 
 
 class ThreeBatches:

@@ -23,7 +23,8 @@ def _check_baseline_loss(mine) -> Result:
         return math.isclose(a, b, rel_tol=1e-4)
 
     if not same(float(mine(x + 10)), got):
-        return Result(False, "adding 10 to every pixel changed your answer: measure the distance to the average image, not to zero")
+        return Result(False, "adding 10 to every pixel changed your answer: "
+                             "measure the distance to the average image, not to zero")
     if not same(float(mine(torch.cat([x, x]))), got):
         if same(float(mine(torch.cat([x, x]))), 2 * got):
             return Result(False, "every image twice doubled your answer: this sums over the images; average over them")
@@ -61,7 +62,8 @@ def _planted(bug: str):
     with torch.no_grad():
         for p in layers.parameters():
             p.copy_(0.4 * torch.randn(p.shape, generator=g))
-    moved = [nn.Parameter(torch.zeros(3))] if bug == "the optimizer holds other parameters" else list(layers.parameters())
+    elsewhere = bug == "the optimizer holds other parameters"
+    moved = [nn.Parameter(torch.zeros(3))] if elsewhere else list(layers.parameters())
     optimizer = torch.optim.Adam(moved, lr=1e-6 if bug == "slow" else 0.01)
     calls = []
 
@@ -81,7 +83,8 @@ def _planted(bug: str):
     return step, x, calls
 
 
-BUGS = ("the input never arrives", "pictures and answers are shuffled apart", "no step is taken", "the optimizer holds other parameters")
+BUGS = ("the input never arrives", "pictures and answers are shuffled apart", "no step is taken",
+        "the optimizer holds other parameters")
 
 
 def _check_overfits(mine) -> Result:
@@ -135,12 +138,14 @@ def _check_diagnose(mine) -> Result:
             train, val = [50.0, 40, 30, 20], [50.0, 41, 33, 30]
             (train if position == "train" else val)[-1] = bad
             if mine(train, val) != "diverged":
-                return Result(False, f"a {bad} at the end of {position} must be 'diverged': every comparison with NaN is False, so ask first")
+                return Result(False, f"a {bad} at the end of {position} must be 'diverged': "
+                                     "every comparison with NaN is False, so ask first")
     for name, (train, val, want) in CURVES.items():
         got = mine(list(train), list(val))
         if got != want:
             hint = {"memorised": "compare the last validation loss with its own minimum",
-                    "healthy": "a gap between the curves or a wiggle of a few percent is no disease; memorising is validation that rises",
+                    "healthy": "a gap between the curves or a wiggle of a few percent is no disease; "
+                               "memorising is validation that rises",
                     "flat": "a fall of less than five percent of the start is no learning",
                     "diverged": "the loss ends above where it began"}[want]
             return Result(False, f"{name} came out as {got!r}, expected {want!r}: {hint}")
