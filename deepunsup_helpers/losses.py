@@ -1,6 +1,8 @@
 """Losses: pure functions of tensors. They sum over what describes one example and average over the batch."""
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -95,6 +97,59 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
     return -each.reshape(len(x), -1).sum(dim=1)
 
 
+def continuous_bernoulli_log_likelihood(logits: Tensor, x: Tensor) -> Tensor:
+    """log of the density C(l) e^(l x) / (1 + e^l) on [0, 1] of each example, with C(l) = l / tanh(l / 2).
+
+    C makes the Bernoulli's formula integrate to one over grey values. The mean of this density is not sigmoid(l):
+    `torch.distributions.ContinuousBernoulli(logits=l).mean`.
+
+    Args:
+        logits: what the decoder returns, (N, ...).
+        x: data in [0, 1], of the same shape.
+    Returns:
+        nats, summed over what describes one example, (N,): a density, so it can be positive.
+    Raises:
+        ValueError: the shapes differ.
+    Source: Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845.
+    """
+    size = logits.abs()
+    small = size < 0.05  # there 0 / 0 is near: the first terms of the series are exact to float32
+    safe = torch.where(small, torch.ones_like(size), size)
+    log_c = torch.where(small, math.log(2) + size.square() / 12, safe.log() - torch.tanh(safe / 2).log())
+    return bernoulli_log_likelihood(logits, x) + log_c.reshape(len(x), -1).sum(dim=1)
+
+
+class VAELoss(NamedTuple):
+    total: Tensor  # reconstruction + beta kl
+    reconstruction: Tensor  # E_q[-log p(x | z)] by one sample
+    kl: Tensor  # KL(q || p), not weighted
+
+
+def vae_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, *, beta: float = 1.0,
+             log_likelihood: Callable[[Tensor, Tensor], Tensor] = bernoulli_log_likelihood) -> VAELoss:
+    """The negative evidence lower bound, averaged over the batch; with beta other than 1 it is no bound any more.
+
+    Args:
+        logits: the decoder's answer to one sample of q(z | x), (N, ...).
+        x: data, of the same shape.
+        mu, logvar: of q(z | x), (N, D).
+        beta: weight of the KL. Taking the mean over pixels and over latents is a hidden beta of pixels / D.
+        log_likelihood: (logits, x) to nats of each example, (N,): `bernoulli_log_likelihood`,
+            `continuous_bernoulli_log_likelihood`, or a Gaussian with one shared sigma,
+            `lambda logits, x: gaussian_log_likelihood(logits.sigmoid(), x, sigma)`.
+    Returns:
+        three 0-d tensors in nats per example.
+    Raises:
+        ValueError: shapes that differ, or x and mu of different batch sizes.
+    Source: Kingma & Welling 2013, arXiv:1312.6114; beta: Higgins et al. 2017, "beta-VAE".
+    """
+    if len(x) != len(mu):
+        raise ValueError(f"vae_loss: x has {len(x)} examples and mu {len(mu)}; expected one q an example.")
+    reconstruction = -log_likelihood(logits, x).mean()
+    kl = gaussian_kl(mu, logvar).mean()
+    return VAELoss(reconstruction + beta * kl, reconstruction, kl)
+
+
 def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The judge's cross-entropy: -E log D(real) - E log(1 - D(fake)), where D = sigmoid(logit).
 
@@ -130,6 +185,29 @@ def generator_loss(fake_logits: Tensor, kind: str = "non_saturating") -> Tensor:
     if kind == "minimax":
         return -functional.softplus(fake_logits).mean()
     raise ValueError(f"generator_loss: unknown kind {kind!r}; expected non_saturating or minimax.")
+
+
+def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
+    """E |grad_x D(x)|^2 at the data: how steep the judge is there. The step adds gamma / 2 times this to the judge's loss.
+
+    Without it two players that take turns circle around the solution; with it they spiral in.
+
+    Args:
+        real_logits: D's logits on `real`, (N,), each of its own example only (no batch normalisation in D).
+        real: the batch they were computed from, (N, ...), with `requires_grad` set before D saw it.
+    Returns:
+        0-d tensor, squared logits per squared unit of x, at least 0; differentiable in D's parameters.
+    Raises:
+        ValueError: `real` does not require a gradient, or there is not one logit an example.
+    Source: Mescheder, Geiger & Nowozin 2018, arXiv:1801.04406, equation 9.
+    """
+    if not real.requires_grad:
+        raise ValueError("r1_penalty: call real.requires_grad_() before D(real): the slope at the data is asked for.")
+    if real_logits.shape != real.shape[:1]:
+        raise ValueError(f"r1_penalty: real_logits is {tuple(real_logits.shape)}; expected one for each of the "
+                         f"{len(real)} examples.")
+    (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
+    return slope.square().flatten(1).sum(dim=1).mean()
 
 
 def _require_same(function: str, **tensors: Tensor) -> None:

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import distributions
 
-from deepunsup_helpers.losses import bernoulli_log_likelihood, gaussian_kl, gaussian_log_likelihood, reparameterize
+from deepunsup_helpers.losses import (
+    bernoulli_log_likelihood,
+    continuous_bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    reparameterize,
+    vae_loss,
+)
 
 
 def latents(n=7, d=3, seed=0):
@@ -102,3 +109,66 @@ def test_grey_pixels_have_a_ceiling_below_zero():
 def test_shapes_that_would_broadcast_are_refused(call):
     with pytest.raises(ValueError, match=r"\(4, 2\).*\(4, 1\)"):
         call(torch.zeros(4, 2), torch.zeros(4, 1))
+
+
+def test_continuous_bernoulli_equals_torch_distributions():
+    generator = torch.Generator().manual_seed(5)
+    logits = 4 * torch.randn(6, 1, 4, 4, generator=generator, dtype=torch.float64)
+    logits[0] *= 1e-3  # across the point where the formula is 0 / 0
+    grey = torch.rand(6, 1, 4, 4, generator=generator, dtype=torch.float64)
+    truth = distributions.ContinuousBernoulli(logits=logits).log_prob(grey).flatten(1).sum(1)
+    torch.testing.assert_close(continuous_bernoulli_log_likelihood(logits, grey), truth, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("logit", [-30.0, -2.0, -0.06, -0.04, 0.0, 1e-4, 0.04, 0.06, 5.0, 80.0])
+def test_continuous_bernoulli_integrates_to_one(logit):
+    n = 20_000
+    x = ((torch.arange(n, dtype=torch.float64) + 0.5) / n)[:, None]
+    density = continuous_bernoulli_log_likelihood(torch.full_like(x, logit), x).exp()
+    assert float(density.mean()) == pytest.approx(1, abs=1e-5)
+
+
+def test_continuous_bernoulli_has_finite_gradients_everywhere():
+    logits = torch.tensor([[0.0, 1e-9, -0.05, 0.05, -100.0, 100.0]], requires_grad=True)
+    x = torch.full_like(logits, 0.25).detach()
+    continuous_bernoulli_log_likelihood(logits, x).sum().backward()
+    mean = distributions.ContinuousBernoulli(logits=logits.detach().double()[:, :4]).mean
+    torch.testing.assert_close(logits.grad[:, :4].double(), 0.25 - mean, rtol=0, atol=1e-4)  # exponential family
+    assert logits.grad.isfinite().all() and logits.grad[0, 4] > 0 > logits.grad[0, 5]
+
+
+def test_vae_loss_terms_and_beta():
+    generator = torch.Generator().manual_seed(6)
+    logits, x = torch.randn(2, 5, 1, 3, 3, generator=generator, dtype=torch.float64)
+    x = x.sigmoid()
+    mu, logvar = latents(5, 4)
+    reconstruction = -sum((x * logits.sigmoid().log() + (1 - x) * (-logits).sigmoid().log()).flatten(1).sum(1)) / 5
+    q = distributions.Normal(mu, torch.exp(0.5 * logvar))
+    kl = distributions.kl_divergence(q, distributions.Normal(0.0, 1.0)).sum() / 5
+    for beta in (1.0, 0.0, 3.5):
+        terms = vae_loss(logits, x, mu, logvar, beta=beta)
+        torch.testing.assert_close(terms.reconstruction, reconstruction)
+        torch.testing.assert_close(terms.kl, kl)
+        torch.testing.assert_close(terms.total, reconstruction + beta * kl)
+
+
+def test_means_over_pixels_and_latents_are_a_hidden_beta():
+    generator = torch.Generator().manual_seed(7)
+    logits = torch.randn(5, 30, generator=generator, dtype=torch.float64, requires_grad=True)
+    x = torch.rand(5, 30, generator=generator, dtype=torch.float64)
+    mu, logvar = (t.requires_grad_() for t in latents(5, 4))
+    mean_loss = -bernoulli_log_likelihood(logits, x).mean() / 30 + gaussian_kl(mu, logvar).mean() / 4
+    hidden = torch.autograd.grad(mean_loss, [logits, mu, logvar])
+    open_ = torch.autograd.grad(vae_loss(logits, x, mu, logvar, beta=30 / 4).total, [logits, mu, logvar])
+    for a, b in zip(hidden, open_):
+        torch.testing.assert_close(30 * a, b)
+
+
+def test_vae_loss_takes_any_likelihood_and_refuses_two_batch_sizes():
+    mean, x = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(8))
+    mu, logvar = (t.float() for t in latents(5, 2))
+    terms = vae_loss(mean, x, mu, logvar, log_likelihood=lambda mean, x: gaussian_log_likelihood(mean, x, 0.5))
+    truth = -distributions.Normal(mean, 0.5).log_prob(x).sum() / 5
+    torch.testing.assert_close(terms.reconstruction, truth)
+    with pytest.raises(ValueError, match="5 examples and mu 4"):
+        vae_loss(mean, x, mu[:4], logvar[:4])

@@ -9,6 +9,7 @@ from torch import distributions
 from deepunsup_helpers.losses import gaussian_kl, gaussian_log_likelihood
 from deepunsup_helpers.metrics.likelihood import (
     ProbabilisticPCA,
+    active_units,
     effective_sample_size,
     fit_probabilistic_pca,
     importance_log_likelihood,
@@ -162,3 +163,15 @@ def test_no_noise_left_is_named():
         fit_probabilistic_pca(flat, 2)
     with pytest.raises(ValueError, match="the model 5"):
         ppca_log_likelihood(model, torch.zeros(3, 4))
+
+
+def test_active_units_counts_latents_whose_means_vary():
+    generator = torch.Generator().manual_seed(11)
+    spread = torch.tensor([1.0, 0.11, 0.09, 0.0, 0.5])  # standard deviations: 0.11 squared is above 0.01, 0.09 below
+    unit = torch.randn(4000, 5, generator=generator)
+    mu = (unit - unit.mean(0)) / unit.std(0, correction=0) * spread
+    offset = torch.tensor([0.0, 0.0, 0.0, 5.0, -3.0])  # a constant far from zero says nothing about x
+    assert active_units(mu) == active_units(mu + offset) == active_units((mu + offset).flip(0)) == 3
+    assert active_units(mu, threshold=0.3) == 1 and active_units(mu.numpy(), threshold=0.005) == 4
+    with pytest.raises(ValueError, match="at least two examples"):
+        active_units(mu[:1])

@@ -6,11 +6,12 @@ Every function takes torch tensors (any device, any floating type) or NumPy arra
 from deepunsup_helpers.metrics.clustering import cluster_to_class, clustering_accuracy
 from deepunsup_helpers.metrics.distributions import PrecisionRecall, frechet_distance, precision_recall
 from deepunsup_helpers.metrics.generation import mode_coverage
-from deepunsup_helpers.metrics.likelihood import effective_sample_size, importance_log_likelihood
+from deepunsup_helpers.metrics.likelihood import active_units, effective_sample_size, importance_log_likelihood
 from deepunsup_helpers.metrics.reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
 from deepunsup_helpers.metrics.representation import knn_accuracy, knn_predict, linear_probe
 
 __all__ = [
+    "active_units",
     "PrecisionRecall",
     "cluster_to_class",
     "clustering_accuracy",

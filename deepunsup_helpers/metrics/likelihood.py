@@ -46,6 +46,24 @@ def effective_sample_size(log_weights) -> Tensor:
     return torch.exp(2 * torch.logsumexp(log_weights, dim=0) - torch.logsumexp(2 * log_weights, dim=0))
 
 
+def active_units(mu, threshold: float = 0.01) -> int:
+    """How many latents of a VAE carry something: those whose posterior mean varies over the data.
+
+    Args:
+        mu: posterior means of many examples, (N, D).
+        threshold: least variance of a latent's mean over the examples; the prior's is 1.
+    Returns:
+        0 to D.
+    Raises:
+        ValueError: not (N, D), or fewer than two examples.
+    Source: Burda et al. 2016, arXiv:1509.00519, section 5.2.
+    """
+    mu = as_tensor(mu, name="mu", device="cpu", dtype=torch.float64)
+    if mu.ndim != 2 or len(mu) < 2:
+        raise ValueError(f"mu has shape {tuple(mu.shape)}; expected the means of at least two examples, (N, D)")
+    return int((mu.var(dim=0, correction=0) > threshold).sum())
+
+
 class ProbabilisticPCA(NamedTuple):
     """z ~ N(0, I_L), x = mean + W z + sigma eps: `mean` (D,), `W` (D, L), `sigma` one number in units of x."""
 
