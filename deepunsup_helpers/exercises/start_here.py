@@ -97,8 +97,8 @@ def _check_overfits(mine) -> Result:
     if any(seen is not x and not torch.equal(seen, x) for seen in calls):
         return Result(False, "the step must see the same whole batch every time")
     if not verdict:
-        return Result(False, "a healthy network was rejected: its loss ends near zero. Look at the last loss, not at all of them, "
-                             "and ask for a good part of the batch's baseline, not for zero")
+        return Result(False, "a healthy network was rejected: its loss ends near zero. Look at the last loss, "
+                             "not at all of them, and ask for a good part of the batch's baseline, not for zero")
     for bug in BUGS:
         step, x, _ = _planted(bug)
         if mine(step, x):
@@ -138,7 +138,8 @@ def _check_diagnose(mine) -> Result:
             train, val = [50.0, 40, 30, 20], [50.0, 41, 33, 30]
             (train if position == "train" else val)[-1] = bad
             if mine(train, val) != "diverged":
-                return Result(False, f"a {bad} at the end of {position} must be 'diverged': "
+                return Result(False, f"a {bad} at the end of {position} must be "
+                                     "'diverged': "
                                      "every comparison with NaN is False, so ask first")
     for name, (train, val, want) in CURVES.items():
         got = mine(list(train), list(val))
