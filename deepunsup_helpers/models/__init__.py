@@ -1,6 +1,7 @@
 """Models: plain `nn.Module`s, one idea a file; `forward` returns a NamedTuple and computes no loss."""
 
 from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoencoder, MLPAutoencoder
+from deepunsup_helpers.models.classifier import ConvClassifier
 from deepunsup_helpers.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from deepunsup_helpers.models.gan import MLPDiscriminator, MLPGenerator
 from deepunsup_helpers.models.layers import mlp
@@ -9,6 +10,7 @@ from deepunsup_helpers.models.vae import MLPVAE, ConvVAE, VAEOutput
 __all__ = [
     "AutoencoderOutput",
     "ConvAutoencoder",
+    "ConvClassifier",
     "ConvVAE",
     "DCGANDiscriminator",
     "DCGANGenerator",

@@ -2,8 +2,9 @@
 
 from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint, save_model
 from deepunsup_helpers.training.devices import pick_device, seed_everything
+from deepunsup_helpers.training.ema import ema_copy
 from deepunsup_helpers.training.fit import History, TrainingDiverged, evaluate, fit
 from deepunsup_helpers.training.update import update
 
-__all__ = ["History", "TrainingDiverged", "evaluate", "fit", "load_checkpoint", "pick_device", "save_checkpoint",
+__all__ = ["History", "TrainingDiverged", "ema_copy", "evaluate", "fit", "load_checkpoint", "pick_device", "save_checkpoint",
            "save_model", "seed_everything", "update"]
