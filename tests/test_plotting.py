@@ -293,15 +293,23 @@ def test_stored_figures_stay_small(draw):
     assert len(png) <= 120_000 and width <= 820
 
 
-def test_colours_survive_the_palette():
+def few_colours():
+    return np.array([[to_rgb(colour) for colour in CLASS_COLOURS]])
+
+
+def many_colours():
+    return np.random.default_rng(0).random((18, 40, 3))  # 720, more than a palette holds
+
+
+@pytest.mark.parametrize("colours", [few_colours(), many_colours()], ids=["few", "many"])
+def test_colours_survive_the_palette(colours):
     fig, ax = plt.subplots(figsize=(8, 3.6), layout="none")
     ax.set_position([0, 0, 1, 1])
     ax.set_axis_off()
-    ax.imshow([[to_rgb(colour) for colour in CLASS_COLOURS]], aspect="auto", interpolation="nearest")
+    ax.imshow(colours, aspect="auto", interpolation="nearest")
     drawn = np.asarray(Image.open(io.BytesIO(plotting.render_png(fig)[0])).convert("RGB"))
-    columns = ((np.arange(10) + 0.5) * drawn.shape[1] / 10).astype(int)
-    middles = drawn[drawn.shape[0] // 2, columns]
-    np.testing.assert_allclose(middles / 255, [to_rgb(colour) for colour in CLASS_COLOURS], atol=2 / 255)
+    rows, columns = (((np.arange(n) + 0.5) * size / n).astype(int) for n, size in zip(colours.shape[:2], drawn.shape))
+    np.testing.assert_allclose(drawn[rows][:, columns] / 255, colours, atol=2 / 255)
 
 
 def test_the_same_figure_gives_the_same_bytes():
