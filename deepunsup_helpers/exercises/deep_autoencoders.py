@@ -245,7 +245,7 @@ def _check_shuffled(knn_accuracy: Callable, train: _Blobs, test: _Blobs) -> Resu
     if chance > 0.2:
         return Result(
             False,
-            f"with shuffled training labels {chance:.2f} are right, where chance is 0.10: do neighbours and labels both "
+            f"with shuffled labels {chance:.2f} are right, where chance is 0.10: do neighbours and labels both "
             "come from the training part?",
         )
     flipped = train.y.clone()
