@@ -32,7 +32,14 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
     if not 1 <= k <= len(z_train):
         raise ValueError(f"k is {k}; expected from 1 to the {len(z_train)} training examples")
     rows = max(1, block_bytes // max(8 * len(z_train), k * k))  # 8 bytes a distance; k x k comparisons in a vote
-    return torch.cat([_vote(y_train[_nearest(block, z_train, k=k)]) for block in z_test.split(rows)]).cpu()
+    norms = z_train.square().sum(dim=1)  # (N,)
+    distances = z_train.new_empty(min(rows, len(z_test)), len(z_train))  # one block, used again and again
+    predicted = []
+    for block in z_test.split(rows):
+        # squared distances up to a constant of each row, (rows, N)
+        torch.addmm(norms, block, z_train.T, alpha=-2, out=distances[: len(block)])
+        predicted.append(_vote(y_train[_nearest(distances[: len(block)], k=k)]))
+    return torch.cat(predicted).cpu()
 
 
 def knn_accuracy(z_train, y_train, z_test, y_test, k: int = 5) -> float:
@@ -79,12 +86,10 @@ def linear_probe(z_train, y_train, z_test, y_test, *, regularisation: float = 1.
     return float(probe.score(z_test.numpy(), y_test.numpy()))
 
 
-def _nearest(block: Tensor, z_train: Tensor, *, k: int) -> Tensor:
-    """Indices of each row's k nearest training rows, nearest first, ties to the earlier row, (rows, k)."""
-    # squared distances up to a constant of each row, (rows, N)
-    distances = torch.addmm(z_train.square().sum(dim=1), block, z_train.T, alpha=-2)
-    values, index = distances.topk(min(k + 1, len(z_train)), dim=1, largest=False, sorted=True)
-    tied = values[:, k - 1] == values[:, -1] if k < len(z_train) else torch.zeros(len(block), dtype=torch.bool)
+def _nearest(distances: Tensor, *, k: int) -> Tensor:
+    """Columns of each row's k least distances, nearest first, ties to the earlier column, (rows, N) -> (rows, k)."""
+    values, index = distances.topk(min(k + 1, distances.shape[1]), dim=1, largest=False, sorted=True)
+    tied = values[:, k - 1] == values[:, -1]  # (rows,); always, where k is all there are
     index = index[:, :k].sort(dim=1).values  # earlier rows first, then a stable sort by distance
     index = index.gather(1, distances.gather(1, index).sort(dim=1, stable=True).indices)
     if bool(tied.any()):  # equals on both sides of the border: topk chose among them as it liked
