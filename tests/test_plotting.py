@@ -114,7 +114,7 @@ def test_no_batch_of_images_is_named():
 
 
 def label_boxes(ax):
-    plotting.render_png(ax.figure)  # labels are put in place when drawn
+    plotting.render_png(ax.figure, scales=(1.0,))  # labels are put in place when drawn
     return {text.get_text(): text.get_window_extent() for text in ax.texts}
 
 
@@ -313,7 +313,7 @@ def test_colours_survive_the_palette(colours):
 
 
 def test_the_same_figure_gives_the_same_bytes():
-    first, second = (plotting.render_png(curves({"a": [1.0, 2.0]}).figure)[0] for _ in range(2))
+    first, second = (plotting.render_png(curves({"a": [1.0, 2.0]}).figure, scales=(1.0,))[0] for _ in range(2))
     assert first == second
 
 
