@@ -15,7 +15,7 @@ from toy_notebooks import code, command, deepunsup, variables, write
 from deepunsup_helpers.runner.cores import THREAD_VARIABLES, available_cores, thread_variables
 from deepunsup_helpers.runner.faults import Fault
 from deepunsup_helpers.runner.notebooks import course, read_notebook
-from deepunsup_helpers.runner.upkeep import normalise_file, readme_table, with_table, write_seconds
+from deepunsup_helpers.runner.upkeep import normalise_file, normalised, readme_table, with_table, write_seconds
 
 RUNNER = Path(__file__).resolve().parent.parent / "deepunsup_helpers" / "runner"
 
@@ -127,6 +127,15 @@ def test_normalise_drops_noise_and_keeps_outputs_counts_and_ids(tmp_path):
     assert after.cells[2].metadata == {"tags": ["flagship"]} and after.cells[2].execution_count == 7
     assert [cell.id for cell in after.cells] == [cell.id for cell in notebook.cells]
     assert "é" in path.read_text(encoding="utf-8") and path.read_bytes().endswith(b"}\n")
+
+
+def test_normalise_drops_dead_widget_views_and_keeps_what_stands_beside_them():
+    view = "application/vnd.jupyter.widget-view+json"
+    kept = {"image/png": "aGk=", "text/plain": "a figure"}
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": data} for data in (kept | {view: {"model_id": "x"}}, {view: {}})]
+    content = {"metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}]}
+    after = [output["data"] for output in normalised(content)["cells"][0]["outputs"]]
+    assert after == [kept, {view: {}}]
 
 
 def test_measured_seconds_change_one_line_only(folder):

@@ -16,6 +16,7 @@ from .results import collect_metrics, find_failure
 NOTEBOOK_NOISE = ("widgets", "papermill", "jupytext", "vscode")
 CELL_NOISE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "vscode")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # dead without its kernel: JupyterLab shows an error in its place
 TABLE = re.compile(r"(<!-- course map: begin[^>]*-->\n).*?(<!-- course map: end -->)", flags=re.DOTALL)
 
 
@@ -28,7 +29,18 @@ def normalised(content: dict) -> dict:
         cell | {"metadata": {name: value for name, value in cell["metadata"].items() if name not in CELL_NOISE}}
         for cell in content["cells"]
     ]
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [without_view(output) for output in cell["outputs"]]
     return content | {"metadata": metadata, "cells": cells}
+
+
+def without_view(output: dict) -> dict:
+    """An output without its widget view, if a figure or a text stands beside it."""
+    data = output.get("data", {})
+    if WIDGET_VIEW not in data or len(data) == 1:
+        return output
+    return output | {"data": {kind: value for kind, value in data.items() if kind != WIDGET_VIEW}}
 
 
 def normalise_file(path: Path) -> bool:
