@@ -132,7 +132,8 @@ def test_normalise_drops_noise_and_keeps_outputs_counts_and_ids(tmp_path):
 def test_normalise_drops_dead_widget_views_and_keeps_what_stands_beside_them():
     view = "application/vnd.jupyter.widget-view+json"
     kept = {"image/png": "aGk=", "text/plain": "a figure"}
-    outputs = [{"output_type": "display_data", "metadata": {}, "data": data} for data in (kept | {view: {"model_id": "x"}}, {view: {}})]
+    both = (kept | {view: {"model_id": "x"}}, {view: {}})
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": data} for data in both]
     content = {"metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}]}
     after = [output["data"] for output in normalised(content)["cells"][0]["outputs"]]
     assert after == [kept, {view: {}}]
