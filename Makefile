@@ -37,6 +37,7 @@ ifneq ($(TORCH_INDEX),)
 	@$(PIP) --index-url $(TORCH_INDEX) "torch>=2.6,<3" "torchvision>=0.21,<1"
 endif
 	@$(PIP) --editable ".[test,dev]"
+	@$(BIN)/python -c "import matplotlib.pyplot"  # builds the font cache now, not in the first lesson
 	@touch $@
 
 run: $(VENV)/installed
