@@ -93,7 +93,8 @@ def test_a_resumed_training_has_the_same_slow_copy(tmp_path):
 
         x = torch.linspace(-1, 1, 64).reshape(32, 2)
         state = {"net": net, "optimizer": optimizer, "slow": slow}
-        fit(step, [x[:16], x[16:]], epochs=epochs, state=state, progress=False, checkpoint=tmp_path / options.pop("name"), **options)
+        path = tmp_path / options.pop("name")
+        fit(step, [x[:16], x[16:]], epochs=epochs, state=state, progress=False, checkpoint=path, **options)
         return slow.state_dict()
 
     whole = train(4, name="whole")

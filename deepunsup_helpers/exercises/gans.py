@@ -125,9 +125,11 @@ def _check_r1_penalty(r1_penalty: Callable) -> Result:
                 slope.square().mean().item(),
             "this sums over the batch: take the mean, or gamma depends on the batch size": each.sum().item(),
             "this is the slope's length, not its square": each.sqrt().mean().item(),
-            "this is (length - 1) squared, the penalty of WGAN-GP: R1 pulls the slope to 0": (each.sqrt() - 1).square().mean().item(),
+            "this is (length - 1) squared, the penalty of WGAN-GP: R1 pulls the slope to 0":
+                (each.sqrt() - 1).square().mean().item(),
             "the slopes are averaged before they are squared, and opposite ones cancel": slope.mean(0).square().sum().item(),
-            "this differentiates the *mean* logit, so each slope is N times too small: sum the logits first": right / len(real) ** 2,
+            "this differentiates the *mean* logit, so each slope is N times too small: sum the logits first":
+                right / len(real) ** 2,
             "this differentiates the mean logit and sums over the batch: N times too small": right / len(real),
             "this is the slope itself, whose signs cancel: square it": slope.sum(1).mean().item(),
             "this is gamma / 2 of it already: the step multiplies": right / 2,
@@ -135,7 +137,8 @@ def _check_r1_penalty(r1_penalty: Callable) -> Result:
             "the slope is taken after a sigmoid: it fades where D is sure; differentiate the logit":
                 (each * (logits.sigmoid() * (1 - logits.sigmoid())).square()).mean().item(),
         })
-        return Result(False, message or f"on a judge whose slope is known it should be {right:.3f}; this gives {found.item():.3f}")
+        known = f"on a judge whose slope is known it should be {right:.3f}; this gives {found.item():.3f}"
+        return Result(False, message or known)
     if not found.requires_grad:
         return Result(False, "the number is right, but no gradient reaches D's parameters: create_graph=True")
     D.zero_grad()
