@@ -117,6 +117,33 @@ def test_streaming_equals_batches(shuffle, workers):
             assert torch.equal(x, a) and torch.equal(y, b)
 
 
+@both
+@pytest.mark.parametrize("ranks, batch_size", [(2, 16), (3, 16), (2, 51), (4, 103)])
+def test_processes_share_each_batch_in_equal_parts(kind, ranks, batch_size):
+    single = make(kind, batch_size=batch_size, seed=3)
+    parts = [make(kind, batch_size=batch_size, seed=3, rank=r, ranks=ranks) for r in range(ranks)]
+    for _ in range(2):
+        whole, shares = list(single), [list(part) for part in parts]
+        assert len({len(share) for share in shares}) == 1 and len(shares[0]) == len(parts[0])
+        for batch, *pieces in zip(whole, *shares):
+            assert len({len(y) for _, y in pieces}) == 1
+            together = torch.cat([y for _, y in pieces])
+            assert torch.equal(together, batch[1][: len(together)]) and len(batch[1]) - len(together) < ranks
+
+
+@both
+def test_a_last_batch_too_small_for_all_processes_falls_away(kind):
+    parts = [make(kind, batch_size=17, rank=r, ranks=2) for r in range(2)]  # 103 = 6 * 17 + 1
+    assert [len(part) for part in parts] == [6, 6] == [len(list(part)) for part in parts]
+
+
+@both
+@pytest.mark.parametrize("options, words", [({"rank": 2, "ranks": 2}, "rank=2 of ranks=2"), ({"rank": 0, "ranks": 11}, "split over 11")])
+def test_a_bad_rank_is_named(kind, options, words):
+    with pytest.raises(DataError, match=words):
+        make(kind, batch_size=10, **options)
+
+
 def test_streaming_leaves_out_what_cannot_be_read():
     for batch_size in (4, 1):  # with 1, whole batches fall away
         batches = Streaming(Numbers(gap=3), batch_size=batch_size, shuffle=False)

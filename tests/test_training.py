@@ -1,6 +1,9 @@
 """fit keeps the books of a hand-written loop, resumes bit for bit, and says what went wrong."""
 
 import math
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -224,6 +227,62 @@ def test_seeds_repeat():
     a = torch.rand(3)
     seed_everything(3)
     assert torch.equal(a, torch.rand(3))
+
+
+def test_denormal_numbers_are_flushed_in_every_thread():
+    """Halves of the smallest normal numbers, over both threads; in a fresh process, whose threads are not there yet."""
+    code = ("import torch\n"
+            "from deepunsup_helpers.training import seed_everything\n"
+            "seed_everything(0)\n"
+            "torch.set_num_threads(2)\n"
+            "x = torch.full((1 << 18,), 1.2e-38)\n"
+            "print((0.5 * x == 0).float().mean().item())")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush denormal numbers")
+    assert float(out) == 1.0
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiled_modules_train_as_the_plain_ones_do_and_are_plain_afterwards(backend, tmp_path, monkeypatch):
+    if backend == "inductor" and not shutil.which("g++"):
+        pytest.skip("torch.compile's own backend needs a C++ compiler")
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    compile = nn.Module.compile
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compile(module, backend=backend))
+    plain, step, state = setup()
+    expected = fit(step, ThreeBatches(), epochs=2, state=state, progress=False)
+    model, step, state = setup()
+    history = fit(step, ThreeBatches(), epochs=2, state=state, compile=True, checkpoint=tmp_path / "c.pt", progress=False)
+    assert (weights(model) - weights(plain)).abs().max() < 1e-5
+    assert history.train["loss"] == pytest.approx(expected.train["loss"], rel=1e-4)
+    assert torch._dynamo.utils.counters["frames"]["ok"] > 0  # it was compiled
+    assert model._compiled_call_impl is None and set(torch.load(tmp_path / "c.pt")["state"]["model"]) == set(plain.state_dict())
+
+
+def test_channels_last_convolutions_train_as_others_do():
+    """The layout survives `fit` and the optimizer's memory, the hidden maps have it, and the numbers are the same."""
+    def run(**layout):
+        seed_everything(0)
+        model = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2), nn.ReLU(), nn.ConvTranspose2d(4, 2, 3, stride=2)).to("cpu", **layout)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+
+        def step(x):
+            loss = (model(x) - x).square().mean()
+            update(optimizer, loss)
+            return {"loss": loss.detach()}
+
+        x = torch.rand(12, 2, 9, 9, generator=torch.Generator().manual_seed(1))
+        fit(step, x.split(4), epochs=5, state={"model": model, "optimizer": optimizer}, progress=False)
+        return model, optimizer
+
+    plain, _ = run()
+    model, optimizer = run(memory_format=torch.channels_last)
+    assert (weights(model) - weights(plain)).abs().max() < 1e-5
+    last = {"memory_format": torch.channels_last}
+    assert model[0].weight.is_contiguous(**last) and model[0](torch.rand(2, 2, 9, 9)).is_contiguous(**last)
+    assert optimizer.state[model[0].weight]["exp_avg"].is_contiguous(**last)
 
 
 def test_save_model_writes_weights_and_how_to_load_them(tmp_path, monkeypatch):

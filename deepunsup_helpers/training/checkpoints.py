@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from deepunsup_helpers.training.devices import rng_state, set_rng_state
+from deepunsup_helpers.training import ranks
 
 
 def _write_atomically(path: Path, write: Callable[[str], None]) -> None:
@@ -36,17 +36,24 @@ def _set(thing: Any, saved: Any) -> None:
 def save_checkpoint(path: str | Path, state: Mapping[str, Any], **extra: Any) -> None:
     """Write everything that the next epoch depends on.
 
+    Where several processes train together, each calls this and the first one writes: the file holds one copy of `state`
+    and the random generators of every process.
+
     Args:
         path: the file, replaced atomically.
         state: name to anything with `state_dict()` (modules, optimizers, schedulers) or to a `torch.Generator`.
         **extra: plain values and tensors to keep beside it.
     """
-    saved = {"state": {name: _get(thing) for name, thing in state.items()}, "rng": rng_state(), "extra": extra}
-    _write_atomically(Path(path), lambda name: torch.save(saved, name))
+    saved = {"state": {name: _get(thing) for name, thing in state.items()}, "rng": ranks.rng_states(), "extra": extra}
+    if ranks.rank() == 0:
+        _write_atomically(Path(path), lambda name: torch.save(saved, name))
+    ranks.wait()
 
 
 def load_checkpoint(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any]:
     """Put a checkpoint back into `state` and the global generators; returns the extra values.
+
+    Any number of processes can read what any number wrote; every process reads the file.
 
     Raises:
         ValueError: the file is not a checkpoint, or it holds other names or shapes than `state`.
@@ -65,7 +72,7 @@ def load_checkpoint(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any
         except (RuntimeError, ValueError, KeyError) as error:
             raise ValueError(f"{path}: {name!r} does not fit ({str(error).splitlines()[0]}): "
                              "delete the file to start anew, or use the parameters it was written with.") from error
-    set_rng_state(saved["rng"])
+    ranks.set_rng_states(saved["rng"] if isinstance(saved["rng"], list) else [saved["rng"]])
     return extra
 
 

@@ -26,7 +26,12 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the global generators of Python, NumPy and torch (CPU and GPU): once at the top of a notebook."""
+    """Seed the global generators of Python, NumPy and torch (CPU and GPU): once at the top of a notebook.
+
+    Denormal numbers are set to flush to zero here too, and not in `fit` alone: torch's helper threads take this over from
+    the thread that first computes on several cores, and are not reached any more by then.
+    """
+    torch.set_flush_denormal(True)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

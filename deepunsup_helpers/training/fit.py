@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from deepunsup_helpers.training import ranks
 from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint
 from deepunsup_helpers.training.devices import autocast, undisturbed_rng
 from deepunsup_helpers.training.progress import progress_bar
@@ -61,10 +62,15 @@ class _Means:
             total.add_(value.detach() if isinstance(value, Tensor) else value, alpha=examples)
 
     def result(self) -> dict[str, float]:
-        """The only moment at which the device is waited for."""
+        """The only moment at which the device is waited for. Of several processes, the means over all their examples."""
         if not self.examples:
             raise ValueError("no batch came: the data set is empty, or drop_last=True with batch_size above its size.")
-        return {name: total.item() / self.examples for name, total in self.sums.items()}
+        if not self.sums:
+            return {}
+        device = max((total.device for total in self.sums.values()), key=lambda device: device.type != "cpu")
+        totals = torch.stack([total.to(device) for total in self.sums.values()])
+        examples = ranks.summed(torch.full_like(totals[0], self.examples))
+        return dict(zip(self.sums, (ranks.summed(totals) / examples).tolist()))
 
 
 def _modules(state: Iterable[Any]) -> list[torch.nn.Module]:
@@ -88,6 +94,17 @@ def _eval_mode(modules: Sequence[torch.nn.Module]):
             module.train(mode)
 
 
+@contextlib.contextmanager
+def _compiled(modules: Sequence[torch.nn.Module], enabled: bool):
+    for module in modules if enabled else ():
+        module.compile()
+    try:
+        yield
+    finally:
+        for module in modules if enabled else ():
+            module._compiled_call_impl = None  # what Module.compile sets; samples of other sizes would compile again
+
+
 def _run_epoch(step: Callable[..., Terms], batches: Iterable, context: Callable) -> dict[str, float]:
     means = _Means()
     for batch in batches:
@@ -107,8 +124,12 @@ def _run_epoch(step: Callable[..., Terms], batches: Iterable, context: Callable)
 def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Mapping[str, Any],
         validate: Callable[[], Mapping[str, Any]] | None = None, precision: str = "fp32",
         hooks: Sequence[Callable[[int, History], None]] = (), checkpoint: str | Path | None = None,
-        resume: bool = False, progress: bool = True) -> History:
+        resume: bool = False, compile: bool = False, progress: bool = True) -> History:
     """Call `step` on every batch of every epoch, and keep the books.
+
+    For speed: data that reside on the device (`Batches`), optimizers with `fused=True`, convolutions in the channels-last
+    layout (`model.to(device, memory_format=torch.channels_last)` before the optimizer is made), on CUDA a `graphed` step.
+    Where several processes train together (see `distributed`), each calls `fit`; the numbers are means over all of them.
 
     Args:
         step: step(x) or step(x, y): computes the losses, calls `update`, returns named 0-d tensors.
@@ -122,6 +143,7 @@ def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Ma
             the training does not notice.
         checkpoint: file written atomically after each epoch.
         resume: go on from `checkpoint` if that file is there: bit for bit as if never stopped.
+        compile: run the modules through `torch.compile` meanwhile: some ten seconds at the start, for long trainings only.
         progress: show a progress bar.
     Returns:
         History; after Ctrl-C the completed epochs, with `interrupted` set.
@@ -140,8 +162,9 @@ def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Ma
     if resume and Path(checkpoint).exists():
         history = History(**load_checkpoint(checkpoint, everything)["history"])
     torch.set_flush_denormal(True)  # denormal numbers cost up to a fifth of the time on a CPU
+    writer = ranks.rank() == 0
 
-    with progress_bar(epochs, start=history.epochs, enabled=progress) as advance:
+    with progress_bar(epochs, start=history.epochs, enabled=progress and writer) as advance, _compiled(modules, compile):
         try:
             for epoch in range(history.epochs + 1, epochs + 1):
                 start = time.perf_counter()
@@ -150,8 +173,9 @@ def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Ma
                 terms = _run_epoch(step, batches, lambda: autocast(device, precision))
                 _check_finite(terms, epoch, history)
                 seconds = time.perf_counter() - start
+                ranks.share_buffers(modules)
                 with undisturbed_rng():
-                    measured = _validate(validate, modules, device, precision)
+                    measured = ranks.averaged(_validate(validate, modules, device, precision), device)
                 _append(history, terms, measured, seconds)
                 with undisturbed_rng(), _eval_mode(modules):
                     for hook in hooks:
@@ -161,7 +185,8 @@ def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Ma
                 advance(terms)
         except KeyboardInterrupt:
             history.interrupted = True
-            print(f"interrupted: {history.epochs} of {epochs} epochs are complete.")
+            if writer:
+                print(f"interrupted: {history.epochs} of {epochs} epochs are complete.")
     for module in modules:
         module.eval()
     return history
