@@ -23,6 +23,9 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 600
 
+# The tests also want what a learner does not need: a search, clusters, several processes.
+EXTRAS := test,dev,search,cluster,distributed
+
 .PHONY: install run lab course test test-all times clean
 
 install: $(VENV)/installed
@@ -40,6 +43,10 @@ endif
 	@$(BIN)/python -c "import matplotlib.pyplot"  # builds the font cache now, not in the first lesson
 	@touch $@
 
+$(VENV)/installed-extras: $(VENV)/installed
+	@$(PIP) --editable ".[$(EXTRAS)]"
+	@touch $@
+
 run: $(VENV)/installed
 	$(BIN)/deepunsup run $(NB)
 
@@ -49,10 +56,10 @@ lab: $(VENV)/installed
 course: $(VENV)/installed
 	$(BIN)/deepunsup run all
 
-test: $(VENV)/installed
+test: $(VENV)/installed-extras
 	$(PYTEST) -m "not slow" $(NBVAL) tests notebooks
 
-test-all: $(VENV)/installed
+test-all: $(VENV)/installed-extras
 	$(PYTEST) $(NBVAL) tests notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) notebooks
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NBVAL) notebooks

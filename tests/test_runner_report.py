@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import nbformat
@@ -18,6 +17,7 @@ from deepunsup_helpers.runner.formulas import formula
 from deepunsup_helpers.runner.notebooks import read_notebook
 from deepunsup_helpers.runner.report import WIDGET_VIEW, write_report
 from deepunsup_helpers.runner.results import find_failure, model_snippets, write_figures
+from deepunsup_helpers.runner.run import Request
 
 FORMULAS = r"""
 ## Formulas
@@ -86,7 +86,7 @@ def report(tmp_path_factory):
     }  # fmt: skip
     figures = write_figures(cells, folder)
     failure = find_failure(cells, next(i for i, cell in enumerate(cells) if cell.source == "fail()"))
-    request = SimpleNamespace(notebook=notebook, values={"epochs": 9}, preset="smoke")
+    request = Request(notebook=notebook, values={"epochs": 9}, preset="smoke")
     write_report(
         folder, request=request, facts=facts, metrics={"loss": 0.123456789, "n": 12000}, cells=cells, failure=failure
     )

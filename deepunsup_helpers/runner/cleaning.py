@@ -10,11 +10,14 @@ BUILT = ("build", "dist", "deepunsup.egg-info", ".pytest_cache", ".ruff_cache")
 def removable(caller: Path) -> tuple[list[Path], list[Path]]:
     """Folders that may go, and runs that are still under way and stay.
 
-    A folder below `runs/` counts as a run when it holds run.json. Build products count only in the project's folder.
+    A folder below `runs/` counts as a run when it holds run.json, and as a sweep when it holds points/ and source/; a
+    sweep with a run under way stays whole. Build products count only in the project's folder.
     """
     runs = sorted(path.parent for path in (caller / "runs").glob("**/run.json"))
     busy = [run for run in runs if under_way(run)]
-    folders = [run for run in runs if run not in busy]
+    sweeps = [path.parent for path in (caller / "runs").glob("**/points") if (path.parent / "source").is_dir()]
+    folders = [run for run in runs if run not in busy and not any(run.is_relative_to(sweep) for sweep in sweeps)]
+    folders += [sweep for sweep in sorted(sweeps) if not any(run.is_relative_to(sweep) for run in busy)]
     if (caller / "deepunsup_helpers").is_dir() and (caller / "pyproject.toml").is_file():
         folders += [caller / name for name in BUILT if (caller / name).is_dir()]
         for part in ("deepunsup_helpers", "tests", "notebooks"):

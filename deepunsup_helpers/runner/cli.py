@@ -56,7 +56,7 @@ def run(
     pairs = split_assignments(assignments)
     caller = Path.cwd()
     if nb == "all":
-        from .sweep import run_all
+        from .run_all import run_all
 
         sys.exit(run_all(assignments=pairs, preset=preset, output=output, timeout=timeout, jobs=jobs, caller=caller))
 
@@ -72,6 +72,34 @@ def run(
     progress.clear()
     tell(finished, caller)
     sys.exit(finished.exit_code)
+
+
+@cli.command()
+@click.argument("nb")
+@click.option("-p", "assignments", multiple=True, metavar="NAME=VALUES", help="2,8,32 or 0..4; LOW:HIGH[:log] with --sample.")
+@click.option("--param-file", metavar="YAML", help="The same as a table; -p goes over it.")
+@click.option("--preset", metavar="NAME", help="A named set of parameters, the same for all runs.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at once [default: 1; on a cluster, its room].")
+@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N times from the ranges.")
+@click.option("--sample-seed", type=int, default=0, metavar="N", help="Another seed draws other values.")
+@click.option("--minimize", metavar="METRIC", help="Let Optuna choose the draws (extra [search]).")
+@click.option("--backend", type=click.Choice(["loky", "dask", "ray"]), default="loky", help="This machine, or a cluster.")
+@click.option("--address", metavar="ADDRESS", help="Of the running Dask or Ray cluster (extra [cluster]).")
+@click.option("-o", "--output", metavar="DIR", help="Folder of the sweep, new or begun [default: runs/NAME/sweep].")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for each run.")
+@click.option("--retry-failed", is_flag=True, help="Run again what failed before.")
+def sweep(nb: str, assignments: tuple[str, ...], **options) -> None:
+    """Run notebook NB at every combination of values.
+
+    Commas separate values, 0..4 is 0,1,2,3,4, brackets hold a JSON list, quotes a text to be taken as it is. Give the
+    same command again to go on after an interruption: finished runs are not repeated. Means and spreads over `seed`,
+    plots and the runs' main figures are put into summary.html.
+    """
+    from .parameters import split_assignments
+    from .sweep import sweep as run_sweep
+
+    result = run_sweep(nb, split_assignments(assignments), tell=click.echo, **options)
+    sys.exit(result.exit_code)
 
 
 @cli.command()

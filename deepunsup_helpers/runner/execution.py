@@ -30,6 +30,8 @@ class Plan:
         results: the folder the notebook itself may write to (DEEPUNSUP_OUTPUT), or None.
         timeout: seconds for the whole run, or None.
         workers: runs at work at the same time.
+        folder: where the notebook works, or None for its own.
+        environment: variables that go over those of this process.
     """
 
     notebook: Path
@@ -39,6 +41,8 @@ class Plan:
     results: Path | None = None
     timeout: float | None = None
     workers: int = 1
+    folder: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,8 +85,9 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
 
 
 def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
-    """Start the worker in the notebook's folder and in a process group of its own."""
-    environment = jupyter_environment(scratch, plan.caller, os.environ, workers=plan.workers)
+    """Start the worker in the folder where the notebook works and in a process group of its own."""
+    base = os.environ | plan.environment
+    environment = jupyter_environment(scratch, plan.caller, base, workers=plan.workers)
     environment.pop("DEEPUNSUP_OUTPUT", None)
     if plan.results is not None:
         environment["DEEPUNSUP_OUTPUT"] = str(plan.results)
@@ -91,7 +96,8 @@ def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
     group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group
     return subprocess.Popen(
         [sys.executable, "-m", "deepunsup_helpers.runner.worker"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=plan.notebook.parent, env=environment, **group,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=plan.folder or plan.notebook.parent,
+        env=environment, **group,
     )  # fmt: skip
 
 

@@ -235,16 +235,16 @@ def chosen_values(notebook: Notebook, preset: str | None, assignments: dict[str,
         if preset not in notebook.presets:
             raise Fault(f"{notebook.name} has no preset {preset!r}{nearest(preset, notebook.presets)}")
         for name, value in notebook.presets[preset].items():
-            values[name] = checked_type(_known(notebook, parameters, name, f"preset {preset!r}: "), value)
+            values[name] = checked_type(known(notebook, parameters, name, f"preset {preset!r}: "), value)
     for name, text in assignments.items():
-        values[name] = from_text(_known(notebook, parameters, name), text)
+        values[name] = from_text(known(notebook, parameters, name), text)
     for name, value in values.items():
         check_choice(parameters[name], value)
         values[name] = absolute(value, caller)
     return values
 
 
-def _known(notebook: Notebook, parameters: dict[str, Parameter], name: str, where: str = "") -> Parameter:
+def known(notebook: Notebook, parameters: dict[str, Parameter], name: str, where: str = "") -> Parameter:
     """The parameter of that name, or a Fault that suggests the nearest."""
     if name not in parameters:
         raise Fault(f"{where}{notebook.name} has no parameter {name!r}{nearest(name, parameters)}")

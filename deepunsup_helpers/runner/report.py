@@ -42,7 +42,7 @@ def write_report(
                                      lstrip_blocks=True)  # fmt: skip
     flagship = next((output for cell in cells if "flagship" in tags_of(cell) for output in outputs_of(cell)
                      if "image/png" in output.get("data", {})), None)  # fmt: skip
-    blocks, headings = render_cells(cells, folder=request.notebook.path.parent, failure=failure)
+    blocks, headings = render_cells(cells, folder=request.workplace, failure=failure)
     html = environment.get_template("report.html").render(
         title=request.notebook.title,
         facts=facts,

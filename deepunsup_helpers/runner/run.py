@@ -31,7 +31,13 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Request:
-    """A checked wish for a run: nothing in it can be refused any more."""
+    """A checked wish for a run: nothing in it can be refused any more.
+
+    Args:
+        folder: where the notebook works; its own unless it runs from a copy.
+        environment: variables that go over those of this process.
+        command: what repeats the run, where that is not this process's own command line.
+    """
 
     notebook: Notebook
     values: dict[str, Any]
@@ -39,6 +45,14 @@ class Request:
     timeout: float | None = None
     output: str | None = None
     caller: Path = field(default_factory=Path.cwd)
+    folder: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    command: str | None = None
+
+    @property
+    def workplace(self) -> Path:
+        """The folder that relative paths in the notebook start from."""
+        return self.folder or self.notebook.path.parent
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,8 @@ def perform(
 
     plan = Plan(
         notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, caller=request.caller,
-        results=folder, timeout=request.timeout, workers=workers,
+        results=folder, timeout=request.timeout, workers=workers, folder=request.workplace,
+        environment=request.environment,
     )  # fmt: skip
     outcome = execute(plan, stop=stop, progress=progress)
     try:
@@ -108,7 +123,7 @@ def _facts(request: Request) -> dict[str, Any]:
         "path": str(request.notebook.path),
         "preset": request.preset,
         "changed": sorted(request.values),
-        "command": shlex.join(["deepunsup", *sys.argv[1:]]),
+        "command": request.command or shlex.join(["deepunsup", *sys.argv[1:]]),
         "timeout": request.timeout,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "pid": os.getpid(),

@@ -19,8 +19,14 @@ MOST_METRICS = 12
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or a closed terminal sets; a second Ctrl-C leaves at once."""
+    """An event that Ctrl-C, SIGTERM or a closed terminal sets; a second Ctrl-C leaves at once.
+
+    Outside of the main thread, where signals cannot be caught, nothing sets it.
+    """
     stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
 
     def on_signal(number: int, _: object) -> None:
         if stop.is_set():
@@ -60,6 +66,13 @@ class Progress:
     def clear(self) -> None:
         """Leave an empty line."""
         self.show("")
+
+
+def duration(seconds: float) -> str:
+    """'1.4 s', '41 s', '12 min', '3.5 h'."""
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def shown_path(path: Path, caller: Path) -> str:

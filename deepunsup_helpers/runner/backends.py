@@ -1,0 +1,232 @@
+"""Where the points of a sweep are computed: this machine (loky), or an existing Dask or Ray cluster. joblib underneath."""
+
+import importlib.util
+import math
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .faults import Fault
+from .points import Task, package_digest, run_point
+
+PATIENCE = 10  # seconds that a cluster may take to answer
+POLL = 0.5  # seconds between two looks at the status files
+MODULES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run tasks.
+
+    Args:
+        jobs: tasks at once.
+        share: of them on one machine; 0 when a single one has a whole machine of its own.
+    """
+
+    backend: str
+    jobs: int
+    share: int
+    options: dict[str, Any]
+
+    def run(self, tasks: list[Task], poll: Callable[[], None]) -> dict[str, str]:
+        """Run the tasks; returns what `run_point` says of each key. `poll` is called all the while."""
+        ends: dict[str, str] = {}
+        problem: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                ends.update(self._parallel(tasks))
+            except BaseException as error:
+                problem.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(POLL)
+            poll()
+        if problem:
+            raise Fault(f"the {self.backend} backend failed ({type(problem[0]).__name__}: {problem[0]}). Finished points "
+                        "are kept: give the same command again to go on.", exit_code=1) from problem[0]  # fmt: skip
+        return ends
+
+    def _parallel(self, tasks: list[Task]) -> list[tuple[str, str]]:
+        from joblib import Parallel, delayed, parallel_config
+
+        with parallel_config(backend=self.backend, n_jobs=self.jobs):
+            pool = Parallel(batch_size=1, pre_dispatch=self.jobs, **self.options)
+            return pool(delayed(run_point)(task) for task in tasks)
+
+
+def ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of a terminal; the sweep itself tells its workers when to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_backend(backend: str, address: str | None) -> None:
+    """Find out, before anything is asked of it, that a backend can be had.
+
+    Raises:
+        Fault: its library is not installed, or an address is missing or superfluous.
+    """
+    if backend == "loky":
+        if address:
+            raise Fault("--address is a cluster's: give --backend dask or --backend ray with it.")
+        return
+    if importlib.util.find_spec(MODULES[backend]) is None:
+        raise Fault(f"--backend {backend} needs the extra [cluster]: pip install --editable \".[cluster]\"")
+    if not address:
+        example = "tcp://host:8786" if backend == "dask" else "host:6379, or auto for a cluster on this machine"
+        raise Fault(f"--backend {backend} needs the address of a running cluster: --address {example}")
+
+
+@contextmanager
+def open_engine(backend: str, *, jobs: int | None, address: str | None, output: Path) -> Iterator[Engine]:
+    """Connect to a backend and, on a cluster, have every machine show that it can do the work.
+
+    Args:
+        jobs: runs at once; None is one here, and on a cluster as many as it has room for.
+        output: the sweep's folder, which every machine must be able to write to.
+    Raises:
+        Fault: no answer, or a machine without the package or the folder.
+    """
+    check_backend(backend, address)
+    if backend == "loky":
+        jobs = jobs or 1
+        options = {"initializer": ignore_interrupts} if jobs > 1 else {}
+        yield Engine(backend="loky", jobs=jobs, share=jobs if jobs > 1 else 0, options=options)
+        return
+    with (dask_cluster if backend == "dask" else ray_cluster)(address, output) as (slots, options):
+        machines, room = len(slots), sum(slots.values())
+        jobs = min(jobs or room, room)
+        yield Engine(backend=backend, jobs=jobs, share=math.ceil(jobs / machines), options=options)
+
+
+@contextmanager
+def dask_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
+    """The machines of a Dask cluster with their room, and joblib's options."""
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=True)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise Fault(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with `dask scheduler`, "
+                    "or mend --address.") from error  # fmt: skip
+    try:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        if not workers:
+            raise Fault(f"the Dask cluster at {address} has no workers: start some with `dask worker {address}`.")
+        with probe_files(output) as token:
+            probe = make_probe()
+            answers = client.run(probe, str(output), token, on_error="return")
+            judge_probe({name: answer for name, answer in answers.items()}, output, token)
+        slots: dict[str, int] = {}
+        for facts in workers.values():
+            slots[facts["host"]] = slots.get(facts["host"], 0) + facts["nthreads"]
+        yield slots, {}
+    finally:
+        client.close()
+
+
+@contextmanager
+def ray_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
+    """The machines of a Ray cluster with their room, and joblib's options."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # tasks choose their GPU themselves
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+    import ray
+    from ray.util.joblib import register_ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    mine = not ray.is_initialized()
+    if mine:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=None)
+        except (OSError, ValueError, RuntimeError, TimeoutError) as error:
+            raise Fault(f"no Ray cluster answers at {address} ({type(error).__name__}): start one with `ray start --head`, "
+                        "or mend --address, or the token in RAY_AUTH_TOKEN.") from error  # fmt: skip
+    try:
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+        if not nodes:
+            raise Fault(f"the Ray cluster at {address} has no machine with a free processor.")
+        with probe_files(output) as token:
+            probe = ray.remote(num_cpus=0, max_retries=0)(make_probe())
+            asked = {
+                node["NodeManagerHostname"]: probe.options(
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                ).remote(str(output), token)
+                for node in nodes
+            }
+            judge_probe({name: _ray_answer(ray, reference) for name, reference in asked.items()}, output, token)
+        register_ray()
+        yield {node["NodeID"]: int(node["Resources"]["CPU"]) for node in nodes}, {}
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _ray_answer(ray: Any, reference: Any) -> Any:
+    """What a probe returned, or the error it ended with."""
+    try:
+        return ray.get(reference, timeout=6 * PATIENCE)
+    except Exception as error:
+        return error
+
+
+def make_probe() -> Callable[[str, str], str]:
+    """A function that travels by value, since a machine without the package could not even receive one of ours."""
+
+    def probe(output: str, token: str) -> str:
+        """What is missing on this machine; "" when nothing is. Leaves a file of its own beside the token."""
+        import os
+        import socket
+
+        try:
+            from deepunsup_helpers.runner.points import package_digest
+        except ImportError as error:
+            return f"the package is not installed ({error})"
+        digest = package_digest()
+        place = os.path.join(output, "status")
+        if not os.path.exists(os.path.join(place, f"{token}.probe")):
+            return f"it does not see the folder {output}"
+        try:
+            with open(os.path.join(place, f"{token}.{socket.gethostname()}.{os.getpid()}.answer"), "w") as file:
+                file.write(digest)
+        except OSError as error:
+            return f"it cannot write to {output} ({error.strerror})"
+        return f"digest {digest}"
+
+    return probe
+
+
+@contextmanager
+def probe_files(output: Path) -> Iterator[str]:
+    """A token in the sweep's folder that other machines must find; it and the answers go away again."""
+    token = uuid.uuid4().hex[:12]
+    place = output / "status"
+    (place / f"{token}.probe").write_text("")
+    try:
+        yield token
+    finally:
+        for path in place.glob(f"{token}.*"):
+            path.unlink(missing_ok=True)
+
+
+def judge_probe(answers: dict[str, Any], output: Path, token: str) -> None:
+    """Raise a Fault that names each machine and what it lacks."""
+    wanted, problems = f"digest {package_digest()}", []
+    for machine, answer in answers.items():
+        if isinstance(answer, BaseException):
+            problems.append(f"{machine}: {type(answer).__name__}: {str(answer).strip().splitlines()[-1] if str(answer) else ''}")
+        elif str(answer).startswith("digest ") and answer != wanted:
+            problems.append(f"{machine}: it has another version of deepunsup; install the one you have here")
+        elif answer != wanted:
+            problems.append(f"{machine}: {answer}")
+    if not problems and len(list((output / "status").glob(f"{token}.*.answer"))) == 0:
+        problems.append(f"what the cluster writes to {output} does not arrive here: give a folder that all machines share")
+    if problems:
+        raise Fault("the cluster cannot run the sweep:\n" + "\n".join(f"  {line}" for line in problems))

@@ -1,0 +1,204 @@
+"""What `deepunsup sweep -p name=...` means: several values of a parameter, or a range to draw from."""
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .faults import Fault, describe_os_error
+from .notebooks import Notebook
+from .parameters import Parameter, absolute, check_choice, checked_type, chosen_values, from_text, known, read_parameters
+
+WHOLE_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+SPAN = re.compile(rf"({NUMBER}):({NUMBER})(:log)?")
+MOST_VALUES = 100_000  # of one parameter, and points of one sweep: more is a slip of the pen
+CLOSING = {"[": "]", "{": "}", "(": ")"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range to draw from, both ends included; whole numbers where the parameter is one."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    def draw(self, share: float) -> float:
+        """The value at `share`, 0 to 1, of the way from low to high; on the scale of orders of magnitude with `log`."""
+        low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
+        if self.log:
+            low = max(low, 0.5) if self.whole else low
+            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        else:
+            value = low + share * (high - low)
+        value = min(max(round(value) if self.whole else value, self.low), self.high)
+        return int(value) if self.whole else float(f"{value:.6g}")  # six digits: what can be typed again
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A checked wish: `fixed` has one value each, `swept` several, `drawn` a range."""
+
+    fixed: dict[str, Any]
+    swept: dict[str, list]
+    drawn: dict[str, Span]
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination of the swept values, with the fixed ones; the last name varies fastest."""
+        names = list(self.swept)
+        return [self.fixed | dict(zip(names, values)) for values in itertools.product(*self.swept.values())]
+
+
+def read_axes(notebook: Notebook, *, preset: str | None, wishes: Mapping[str, Any], caller: Path) -> Axes:
+    """Check every value that a sweep would use.
+
+    Args:
+        preset: its values are fixed where `wishes` does not name them.
+        wishes: parameter to text in the command line's grammar, to one value, or to an iterable of values.
+    Raises:
+        Fault: unknown name, wrong type, a value outside the choices, a missing file, an empty range, too many points.
+    """
+    parameters = read_parameters(notebook)
+    fixed = chosen_values(notebook, preset, {}, caller)
+    swept: dict[str, list] = {}
+    drawn: dict[str, Span] = {}
+    for name, wish in wishes.items():
+        parameter = known(notebook, parameters, name)
+        axis = from_words(parameter, wish) if isinstance(wish, str) else from_values(parameter, wish)
+        fixed.pop(name, None)
+        if isinstance(axis, Span):
+            drawn[name] = axis
+            continue
+        for value in axis:
+            check_choice(parameter, value)
+        axis = _different([absolute(value, caller) for value in axis])
+        if len(axis) == 1:
+            fixed[name] = axis[0]
+        else:
+            swept[name] = axis
+    points = math.prod(map(len, swept.values()))
+    if points > MOST_VALUES:
+        raise Fault(f"{points:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N.")
+    if fixed.get("checkpoint") and (points > 1 or drawn):
+        raise Fault("checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that is "
+                    "started again does not repeat its finished runs).")
+    return Axes(fixed=fixed, swept=swept, drawn=drawn)
+
+
+def from_words(parameter: Parameter, text: str) -> list | Span:
+    """The values that `-p name=text` means.
+
+    Commas separate values; `2..5` is 2, 3, 4, 5; brackets hold a JSON list, which is one value; a quoted text is
+    taken as it is; `1e-4:1e-2` (and `:log`) is a range to draw from.
+
+    Raises:
+        Fault: an empty value, a range that counts down, a value of the wrong type.
+    """
+    span = SPAN.fullmatch(text.strip())
+    if span and not isinstance(parameter.default, str):
+        return _span(parameter, *span.groups())
+    values = []
+    for item in split_commas(parameter, text):
+        whole = WHOLE_RANGE.fullmatch(item)
+        if item[:1] in "'\"":
+            values.append(from_text(parameter, item[1:-1]))
+        elif whole:
+            values += _whole_range(parameter, int(whole[1]), int(whole[2]))
+        else:
+            values.append(from_text(parameter, item))
+    return values
+
+
+def split_commas(parameter: Parameter, text: str) -> list[str]:
+    """The text's parts between the commas outside of quotes and brackets."""
+    parts, start, awaited = [], 0, []
+    for position, letter in enumerate(text):
+        if awaited and letter == awaited[-1]:
+            awaited.pop()
+        elif awaited and awaited[-1] in "'\"":
+            continue
+        elif letter in CLOSING:
+            awaited.append(CLOSING[letter])
+        elif letter in "'\"" and not text[start:position].strip():  # a quote inside a word is a letter
+            awaited.append(letter)
+        elif letter == "," and not awaited:
+            parts.append(text[start:position].strip())
+            start = position + 1
+    parts.append(text[start:].strip())
+    if awaited:
+        raise Fault(f"parameter {parameter.name!r}: {text!r} has no closing {awaited[-1]}")
+    if "" in parts and parts != [""]:
+        raise Fault(f"parameter {parameter.name!r}: {text!r} has an empty value between its commas.")
+    return parts
+
+
+def _whole_range(parameter: Parameter, first: int, last: int) -> list:
+    """first..last as values of the parameter's type."""
+    if isinstance(parameter.default, str):
+        raise Fault(f"parameter {parameter.name!r} is text, but {first}..{last} is a range of whole numbers: "
+                    "put it in quotes to mean the text.")  # fmt: skip
+    if last < first:
+        raise Fault(f"parameter {parameter.name!r}: a range counts upwards, so write {last}..{first}.")
+    if last - first >= MOST_VALUES:
+        raise Fault(f"parameter {parameter.name!r}: {first}..{last} has more than {MOST_VALUES:,} values.")
+    return [checked_type(parameter, value) for value in range(first, last + 1)]
+
+
+def _span(parameter: Parameter, low: str, high: str, log: str | None) -> Span:
+    """low:high or low:high:log as a range of the parameter's type."""
+    first, last = from_text(parameter, low), from_text(parameter, high)
+    if not isinstance(first, int | float) or isinstance(first, bool):
+        raise Fault(f"parameter {parameter.name!r}: expected {parameter.kind}, got the range {low}:{high}.")
+    if not first < last:
+        raise Fault(f"parameter {parameter.name!r}: the range {low}:{high} is empty; write the smaller number first.")
+    if log and first <= 0:
+        raise Fault(f"parameter {parameter.name!r}: a range with :log starts above 0, not at {low}.")
+    return Span(low=first, high=last, log=bool(log), whole=isinstance(parameter.default, int))
+
+
+def from_values(parameter: Parameter, wish: Any) -> list:
+    """The values of a YAML file or of Python: one value, or an iterable of them.
+
+    A parameter that is itself a list takes a list of lists for several values.
+    """
+    if hasattr(wish, "tolist"):  # NumPy's
+        wish = wish.tolist()
+    several = isinstance(wish, Iterable) and not isinstance(wish, str | bytes | Mapping)
+    values = list(wish) if several else [wish]
+    if isinstance(parameter.default, list | tuple) and not all(isinstance(value, list | tuple) for value in values):
+        values = [values]
+    if not values:
+        raise Fault(f"parameter {parameter.name!r}: there are no values; expected at least one.")
+    words = not isinstance(parameter.default, str)  # YAML takes 1e-4 for text
+    return [from_text(parameter, value) if words and isinstance(value, str) else checked_type(parameter, value)
+            for value in values]  # fmt: skip
+
+
+def _different(values: list) -> list:
+    """The values without repetitions, in order (True and 1 differ, unhashable ones are welcome)."""
+    return list({json.dumps(value, default=repr): value for value in values}.values())
+
+
+def read_parameter_file(path: Path) -> dict[str, Any]:
+    """The wishes in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values.
+
+    Raises:
+        Fault: no such file, not YAML, or not a table.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Fault(f"cannot read the parameter file: {describe_os_error(error)}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise Fault(f"{path}: expected a table, one parameter a line, such as `latent_dim: [2, 8, 32]`.")
+    return content

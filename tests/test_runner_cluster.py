@@ -1,0 +1,115 @@
+"""Sweeps on real Dask and Ray clusters of this machine, started and stopped here; and what a useless cluster is told."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from contextlib import closing
+
+import pytest
+from test_runner_sweep import points, table, toy
+from toy_notebooks import deepunsup, facts, variables
+
+from deepunsup_helpers.runner.backends import judge_probe, make_probe, probe_files
+from deepunsup_helpers.runner.faults import Fault
+from deepunsup_helpers.runner.points import package_digest
+
+HOLD_RAY = """
+import ray, sys
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", _temp_dir=sys.argv[1])
+print("address", ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+ray.shutdown()
+"""
+HOLD_DASK = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=sys.argv[1]) as cluster:
+        print("address", cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module", params=["dask", "ray"])
+def cluster(request, tmp_path_factory):
+    """Backend, address and variables of a cluster with two workers; it ends with its holder's standard input."""
+    pytest.importorskip("distributed" if request.param == "dask" else "ray", reason="comes with the extra [cluster]")
+    folder = tmp_path_factory.mktemp("cluster")
+    scratch = tempfile.mkdtemp(prefix="du-")  # short: Ray's sockets have paths of at most 107 letters
+    script = folder / "hold.py"
+    script.write_text(HOLD_DASK if request.param == "dask" else HOLD_RAY)
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex} if request.param == "ray" else {}
+    holder = subprocess.Popen([sys.executable, script, scratch], env=variables(**secret), text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)  # fmt: skip
+    try:
+        line = next(line for line in holder.stdout if line.startswith("address"))
+        yield request.param, line.split()[1], secret
+    finally:
+        holder.stdin.close()
+        try:
+            holder.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            holder.kill()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def test_a_cluster_runs_a_sweep(cluster, tmp_path):
+    backend, address, secret = cluster
+    toy(tmp_path)
+    words = ["sweep", "04", "-p", "epochs=1,2", "-p", "rate=0.5,3", "-o", "out", "--backend", backend, "--address", address]
+    done = deepunsup(*words, cwd=tmp_path, timeout=180, **secret)
+    assert done.returncode == 1 and "2 completed, 2 failed" in done.stdout, done.stderr
+    assert "4 runs (epochs: 2, rate: 2)" in done.stdout and "2 at once" in done.stdout
+    assert [row["loss"] for row in table(tmp_path / "out")] == ["1.25", "", "2.25", ""]
+    share = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    for place in (tmp_path / "out" / "points").iterdir():
+        if facts(place)["status"] == "completed":
+            assert facts(place, "seen.json")["OMP_NUM_THREADS"] in ("1", share)
+    before = points(tmp_path / "out")
+    again = deepunsup(*words, cwd=tmp_path, timeout=180, **secret)
+    assert "4 of them there already" in again.stdout and points(tmp_path / "out") == before
+    assert {path.name for path in (tmp_path / "out" / "status").iterdir()} == set()
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path):
+    pytest.importorskip("distributed", reason="comes with the extra [cluster]")
+    toy(tmp_path)
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    done = deepunsup("sweep", "04", "-p", "epochs=1,2", "--backend", "dask", "--address", address, cwd=tmp_path)
+    assert done.returncode == 2 and f"no Dask scheduler answers at {address}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_probe_says_what_is_missing(tmp_path):
+    """The probe as another machine runs it: unpickled in a process that cannot import the package."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    (tmp_path / "out" / "status").mkdir(parents=True)
+    (tmp_path / "probe").write_bytes(cloudpickle.dumps(make_probe()))
+    ask = (
+        "import pickle, sys\n"
+        "sys.modules.update(dict.fromkeys(sys.argv[3:]))\n"
+        f"print(pickle.load(open({str(tmp_path / 'probe')!r}, 'rb'))(sys.argv[1], sys.argv[2]))"
+    )
+
+    def answer(folder, token, *hidden):
+        words = [sys.executable, "-c", ask, str(folder), token, *hidden]
+        return subprocess.run(words, env=variables(), capture_output=True, text=True, check=True).stdout.strip()
+
+    with probe_files(tmp_path / "out") as token:
+        assert answer(tmp_path / "out", token, "deepunsup_helpers").startswith("the package is not installed")
+        assert answer(tmp_path / "elsewhere", token) == f"it does not see the folder {tmp_path / 'elsewhere'}"
+        assert answer(tmp_path / "out", token) == f"digest {package_digest()}"
+        judge_probe({"one": f"digest {package_digest()}"}, tmp_path / "out", token)
+        with pytest.raises(Fault) as fault:
+            judge_probe({"one": "digest 0", "two": "it does not see", "three": OSError("gone")}, tmp_path / "out", token)
+        for said in ("one: it has another version", "two: it does not see", "three: OSError: gone"):
+            assert said in str(fault.value)
+    assert not list((tmp_path / "out" / "status").iterdir())
+    with probe_files(tmp_path / "out") as token, pytest.raises(Fault, match="does not arrive here"):
+        judge_probe({"one": f"digest {package_digest()}"}, tmp_path / "out", token)
