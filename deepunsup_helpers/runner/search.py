@@ -115,4 +115,4 @@ def recorded_names(notebook: Notebook) -> set[str] | None:
                 if any(keyword.arg is None for keyword in call.keywords):
                     return None
                 names |= {keyword.arg for keyword in call.keywords}
-    return names
+    return names - {"interrupted"}  # a remark, not a figure
