@@ -77,6 +77,7 @@ class Sweeping:
         self.problems: dict[str, str] = {}
         self.stop = threading.Event()
         self.line = Progress(notebook.name)
+        self.news = 0  # points that ended since the start
         self._next_table = 0.0  # when results.csv is worth writing again
         try:
             for name in FOLDERS:
@@ -200,13 +201,17 @@ class Sweeping:
             try:
                 status = json.loads(path.read_text(encoding="utf-8"))
                 if path.stem in self.points:
-                    running.append(f"{self.points[path.stem].label} cell {status['cell']}/{status['total']}")
+                    where = f"cell {status['cell']}/{status['total']}" if status["total"] else "starting"
+                    running.append(f"{self.points[path.stem].label} {where}")
             except (OSError, ValueError, KeyError):  # it has just ended
                 continue
         failed = sum(not row.completed for row in self.rows.values())
         doing = ", ".join(running[:4]) + (f" and {len(running) - 4} more" if len(running) > 4 else "")
         done = f"{len(self.rows)} of {total} done" + (f", {failed} failed" if failed else "")
-        self.line.show(f"{done}; {doing or 'starting'}")
+        if self.news and len(self.rows) < total:
+            left = (time.time() - self.began) / self.news * (total - len(self.rows))
+            done += f", about {duration(left)} left"
+        self.line.show(f"{done}; {doing}" if doing else done)
 
     def _take(self, key: str, total: int, *, news: bool) -> None:
         """Read a point that is there, and tell it."""
@@ -219,6 +224,7 @@ class Sweeping:
         self.rows[key] = row
         if not news:
             return
+        self.news += 1
         where = f"{len(self.rows)}/{total} {self.points[key].label}"
         if row.completed:
             self._say(f"{where}: completed in {duration(row.seconds)}")
