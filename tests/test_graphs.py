@@ -14,7 +14,7 @@ from torch import nn
 from deepunsup_helpers.data import Batches
 from deepunsup_helpers.losses import discriminator_loss, generator_loss, squared_error, vae_loss
 from deepunsup_helpers.models import MLPVAE, DCGANDiscriminator, DCGANGenerator, MLPAutoencoder
-from deepunsup_helpers.training import captured, fit, graphed, graphs, load_checkpoint, seed_everything, update
+from deepunsup_helpers.training import captured, ema_copy, fit, graphed, graphs, load_checkpoint, seed_everything, update
 
 SHAPE, UPDATES, BATCH = (1, 8, 8), 50, 16
 KINDS = ("autoencoder", "vae", "gan")
@@ -52,7 +52,8 @@ def setup(kind: str, device: torch.device, schedule: bool = False):
     if kind == "gan":
         G, D = DCGANGenerator(SHAPE, latent_dim=4, width=4).to(device), DCGANDiscriminator(SHAPE, width=4).to(device)
         opt_g, opt_d = adam(G, betas=(0.5, 0.99)), adam(D, betas=(0.5, 0.99))
-        state = {"G": G, "D": D, "opt_g": opt_g, "opt_d": opt_d}
+        slow = ema_copy(G, 0.9)
+        state = {"G": G, "D": D, "slow": slow, "opt_g": opt_g, "opt_d": opt_d}
         if schedule:
             state["rate"] = torch.optim.lr_scheduler.LinearLR(opt_d, 1.0, 0.1, total_iters=40)
 
@@ -62,6 +63,7 @@ def setup(kind: str, device: torch.device, schedule: bool = False):
             update(opt_d, d, scheduler=state.get("rate"))
             g = generator_loss(D(fake))
             update(opt_g, g, max_norm=1.0)
+            slow.update_parameters(G)
             return {"discriminator": d.detach(), "generator": g.detach()}
 
         return step, state

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from deepunsup_helpers.losses import r1_penalty
 from deepunsup_helpers.training import ema_copy, fit, update
@@ -77,6 +78,27 @@ def test_ema_copy_follows_the_closed_form_with_its_running_statistics():
     assert not any(p.requires_grad for p in slow.parameters())
     with pytest.raises(ValueError, match="decay=1"):
         ema_copy(net, 1)
+
+
+def test_the_slow_copy_is_pytorchs_average_to_the_last_bit():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)).to(memory_format=torch.channels_last)
+    ours = ema_copy(net, 0.998)
+    theirs = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
+    for _ in range(20):
+        with torch.no_grad():
+            net[0].weight += torch.randn_like(net[0].weight)
+            net(torch.randn(4, 1, 5, 5))
+        ours.update_parameters(net), theirs.update_parameters(net)
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]) or name == "module.1.num_batches_tracked"
+    assert ours.module[1].num_batches_tracked == net[1].num_batches_tracked  # theirs stays behind
+    double = ema_copy(nn.Linear(1, 1).double(), 0.8)
+    double.update_parameters(nn.Linear(1, 1).double())
+    target = nn.Linear(1, 1).double()
+    expected = 0.8 * double.module.weight + 0.2 * target.weight
+    double.update_parameters(target)
+    torch.testing.assert_close(double.module.weight, expected.detach(), rtol=1e-14, atol=0)
 
 
 def test_a_resumed_training_has_the_same_slow_copy(tmp_path):

@@ -11,7 +11,9 @@ from torch import nn
 
 from deepunsup_helpers.training import (
     TrainingDiverged,
+    devices,
     evaluate,
+    fast_products,
     fit,
     load_checkpoint,
     pick_device,
@@ -241,6 +243,42 @@ def test_denormal_numbers_are_flushed_in_every_thread():
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush denormal numbers")
     assert float(out) == 1.0
+
+
+def relative_error(shape: tuple[int, int, int]) -> float:
+    m, k, n = shape
+    a, b = torch.randn(m, k), torch.randn(k, n)
+    return ((a @ b - a.double() @ b.double()).abs() / (a.double().abs() @ b.double().abs())).max().item()
+
+
+@pytest.fixture
+def products_setting():
+    setting = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(setting, "fp32_precision"):
+        pytest.skip("this torch has no such setting")
+    before = setting.fp32_precision
+    yield setting
+    setting.fp32_precision = before
+
+
+def test_fast_products_are_fp32_on_any_processor(products_setting):
+    fast = fast_products()
+    assert (products_setting.fp32_precision == "bf16") == fast
+    torch.manual_seed(0)
+    for shape in [(64, 300, 50), (1, 1000, 3), (500, 17, 129), (128, 784, 40)]:
+        assert relative_error(shape) < 1e-6  # 2^-24 is 6e-8, bfloat16's 2^-9 is 2e-3
+
+
+@pytest.mark.parametrize("kept_from_it", ["rounding", "no faster"])
+def test_rounded_or_slow_products_are_forbidden_again(kept_from_it, products_setting, monkeypatch):
+    before = products_setting.fp32_precision
+    if kept_from_it == "rounding":
+        product = torch.Tensor.__matmul__
+        rounded = lambda a, b: product(a.bfloat16(), b.bfloat16()).float() if a.dtype == torch.float32 else product(a, b)
+        monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
+    seconds = iter([1.0, 0.1 if kept_from_it == "rounding" else 1.0])
+    monkeypatch.setattr(devices, "_product_seconds", lambda a, b: next(seconds))
+    assert not fast_products() and products_setting.fp32_precision == before
 
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])

@@ -1,11 +1,11 @@
 """Training: the step is written in the notebook, `fit` owns the rest and knows nothing of models or losses."""
 
 from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint, save_model
-from deepunsup_helpers.training.devices import pick_device, seed_everything
+from deepunsup_helpers.training.devices import fast_products, pick_device, seed_everything
 from deepunsup_helpers.training.ema import ema_copy
 from deepunsup_helpers.training.fit import History, TrainingDiverged, evaluate, fit
 from deepunsup_helpers.training.graphs import GraphedStep, graphed
 from deepunsup_helpers.training.update import update
 
-__all__ = ["GraphedStep", "History", "TrainingDiverged", "ema_copy", "evaluate", "fit", "graphed", "load_checkpoint",
-           "pick_device", "save_checkpoint", "save_model", "seed_everything", "update"]
+__all__ = ["GraphedStep", "History", "TrainingDiverged", "ema_copy", "evaluate", "fast_products", "fit", "graphed",
+           "load_checkpoint", "pick_device", "save_checkpoint", "save_model", "seed_everything", "update"]

@@ -170,12 +170,14 @@ def cuda_graph(run: Callable[[], None], *, warmup: int, device: torch.device, ch
         rng = torch.cuda.get_rng_state(device)
         outside, stream = torch.cuda.current_stream(), torch.cuda.Stream()
         stream.wait_stream(outside)
-        with torch.cuda.stream(stream):
-            for _ in range(warmup):
-                run()
-            with _waiting_is_an_error():
-                run()
-        outside.wait_stream(stream)
+        try:
+            with torch.cuda.stream(stream):
+                for _ in range(warmup):
+                    run()
+                with _waiting_is_an_error():
+                    run()
+        finally:
+            outside.wait_stream(stream)
         check()
         graph = torch.cuda.CUDAGraph()
         for generator in generators:
