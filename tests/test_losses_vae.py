@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import distributions
+from torch.nn import functional
 
 from deepunsup_helpers.losses import (
     bernoulli_log_likelihood,
@@ -172,3 +173,26 @@ def test_vae_loss_takes_any_likelihood_and_refuses_two_batch_sizes():
     torch.testing.assert_close(terms.reconstruction, truth)
     with pytest.raises(ValueError, match="5 examples and mu 4"):
         vae_loss(mean, x, mu[:4], logvar[:4])
+
+
+def test_the_bernoulli_loss_is_torchs_own_far_out_and_close_in():
+    """torch's in float64 is the truth; 2^-24 is what the CPU's shorter way may lose, for value and slope."""
+    logits = torch.cat([torch.linspace(-40, 40, 4001), torch.tensor([-1e4, -100.0, 0.0, 100.0, 1e4])]).requires_grad_()
+    x = torch.rand(len(logits), generator=torch.Generator().manual_seed(0))
+    exact = logits.detach().double().requires_grad_()
+    value = bernoulli_log_likelihood(logits[:, None], x[:, None])
+    truth = -functional.binary_cross_entropy_with_logits(exact, x.double(), reduction="none")
+    torch.testing.assert_close(value.double(), truth, rtol=3e-7, atol=2e-7)
+    value.sum().backward(), truth.sum().backward()
+    torch.testing.assert_close(logits.grad.double(), exact.grad, rtol=3e-7, atol=2e-7)
+    few = torch.linspace(-3, 3, 7, dtype=torch.float64).requires_grad_()
+    loss = lambda l: bernoulli_log_likelihood(l[:, None], x[:7, None].double())
+    assert torch.autograd.gradcheck(loss, few) and torch.autograd.gradgradcheck(loss, few)
+
+
+def test_the_bernoulli_loss_of_bfloat16_logits_is_summed_in_float32():
+    logits = torch.randn(3, 784, generator=torch.Generator().manual_seed(0)).bfloat16()
+    x = torch.rand(3, 784, generator=torch.Generator().manual_seed(1))
+    value = bernoulli_log_likelihood(logits, x)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, bernoulli_log_likelihood(logits.float(), x))
