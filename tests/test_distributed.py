@@ -98,6 +98,7 @@ def test_noise_differs_between_the_processes(ranks):
 def test_a_checkpoint_goes_from_one_process_to_two_and_back(ranks):
     (first, second), folder = ranks
     assert far(first["resumed"]["tensors"], second["resumed"]["tensors"]) == 0
+    assert not torch.equal(first["resumed"]["noise"], second["resumed"]["noise"])  # the file held one process's generators
     back = alone("autoencoder", epochs=6, checkpoint=folder / "written_by_one.pt", resume=True)
     whole = alone("autoencoder", epochs=6)
     assert far(back["tensors"], whole["tensors"]) < 1e-5
