@@ -257,6 +257,8 @@ def _check_gan_step(gan_step: Callable) -> Result:
         for _ in range(steps):
             try:
                 terms = gan_step(real, G, D, opt_g, opt_d)
+            except NotImplementedError:  # a blank; it is a RuntimeError, too
+                raise
             except RuntimeError as error:
                 return Result(False, _explain(error))
             path.append((G.theta.item(), D.psi.item()))
