@@ -12,7 +12,7 @@ import torch
 
 from deepunsup_helpers.runner.cores import thread_variables
 
-pytest.importorskip("lightning_fabric", reason="Lightning Fabric is missing: pip install 'deepunsup[distributed]'")
+pytest.importorskip("lightning_fabric", reason="Lightning Fabric is missing: pip install --editable '.[distributed]'")
 if sys.platform == "win32":
     pytest.skip("torchrun over gloo is not tested on Windows", allow_module_level=True)
 
