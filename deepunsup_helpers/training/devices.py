@@ -29,9 +29,9 @@ def pick_device(name: str = "auto") -> torch.device:
 def fast_products() -> bool:
     """Have oneDNN compute the CPU's fp32 matrix products, where that is faster and still fp32; says whether it does.
 
-    torch asks MKL, whose kernels leave half of an AMD processor's vector unit unused; oneDNN's took half the time there. It
-    is asked only where it may round to bfloat16, and would on processors that have hardware for that (AMX). So: allow it,
-    compare a few products with float64 and with MKL's time, and forbid it again if they were rounded or no faster.
+    torch asks MKL; oneDNN took half the time on an AMD processor (EPYC, family 26). torch asks oneDNN only where it may round
+    to bfloat16, which it can do on processors with hardware for that. So: allow it, compare a few products with float64 and
+    with MKL's time, and forbid it again if they were rounded or no faster. Resuming bit for bit needs the same choice.
 
     A global setting of torch, for the CPU alone; before torch 2.9 there is none, and nothing changes.
     """

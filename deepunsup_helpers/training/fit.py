@@ -143,7 +143,7 @@ def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Ma
             the training does not notice.
         checkpoint: file written atomically after each epoch.
         resume: go on from `checkpoint` if that file is there: bit for bit as if never stopped.
-        compile: run the modules through `torch.compile` meanwhile: some ten seconds at the start, for long trainings only.
+        compile: run the modules through `torch.compile` meanwhile: some ten seconds at the start; measure whether it pays.
         progress: show a progress bar.
     Returns:
         History; after Ctrl-C the completed epochs, with `interrupted` set.
