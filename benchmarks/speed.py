@@ -82,10 +82,10 @@ class Worker:
         self.process = subprocess.Popen([sys.executable, __file__, "--worker", *order], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True)
 
-    def ask(self, word: str) -> dict:
-        """The answer to "epoch" or "memory"; raises RuntimeError with the end of its error output if it died."""
+    def ask(self) -> dict:
+        """Have it run an epoch: its seconds and memory; raises RuntimeError with the end of its errors if it died."""
         try:
-            self.process.stdin.write(word + "\n")
+            self.process.stdin.write("epoch\n")
             self.process.stdin.flush()
             return json.loads(self.process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
@@ -97,9 +97,10 @@ class Worker:
     def epoch(self) -> tuple[float, float]:
         """Its seconds, and the share of all cores that other processes took meanwhile (nan where there is no /proc)."""
         start, busy, own = time.perf_counter(), busy_seconds(), cpu_seconds(self.process.pid)
-        seconds = self.ask("epoch")["seconds"]
+        answer = self.ask()
         others = busy_seconds() - busy - (cpu_seconds(self.process.pid) - own)
-        return seconds, others / (time.perf_counter() - start) / os.cpu_count()
+        self.row.memory = answer["memory"]
+        return answer["seconds"], others / (time.perf_counter() - start) / os.cpu_count()
 
     def end(self) -> None:
         self.process.kill()
@@ -132,18 +133,18 @@ def work(network: str, contender: str, precision: str, device: str, dataset: str
               "textbook": contenders.textbook, "examples": peers.examples, "lightning": peers.lightning,
               "pythae": peers.pythae, "fast": lambda job: contenders.course(job, fast=True),
               "products": contenders.products, "fast products": lambda job: contenders.products(job, fast=True)}
-    epochs, first = makers[contender](job), True
-    for line in sys.stdin:
-        if line.strip() == "memory":
-            answer = {"memory": read_memory() - before}
-        else:
-            start = time.perf_counter()
-            own = next(epochs)
-            torch.cuda.synchronize() if device == "cuda" else None
-            answer = {"seconds": own if own is not None else time.perf_counter() - start}
-            forget_peak() if first else None  # loading the data may take more for a moment
-            first = False
-        print(json.dumps(answer), file=answers, flush=True)
+    epochs, memory = makers[contender](job), None
+    for _ in sys.stdin:
+        if memory is None:  # the first turn warms up
+            next(epochs)
+            forget_peak()  # loading the data may take more for a moment than training does
+            next(epochs)
+            memory = read_memory() - before  # at once: of a process that waits, the system takes back what it can
+        start = time.perf_counter()
+        own = next(epochs)
+        torch.cuda.synchronize() if device == "cuda" else None
+        seconds = own if own is not None else time.perf_counter() - start
+        print(json.dumps({"seconds": seconds, "memory": memory}), file=answers, flush=True)
 
 
 def measure(found: list[Row], *, rounds: int, device: str, dataset: str) -> list[Row]:
@@ -166,8 +167,6 @@ def measure(found: list[Row], *, rounds: int, device: str, dataset: str) -> list
                 if turn:  # the first turn warms up
                     worker.row.seconds.append(seconds)
                     worker.row.disturbed.append(others)
-        for worker in workers:
-            worker.row.memory = worker.ask("memory")["memory"]
     finally:
         for worker in workers:
             worker.end()
