@@ -17,6 +17,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -239,6 +240,7 @@ def main() -> None:
     parser.add_argument("--assert", dest="check", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument("--readme", type=Path, help="write the table between this file's two marks")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the workers end with it
     import torch
 
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
