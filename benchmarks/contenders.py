@@ -116,7 +116,7 @@ def course(job: Job, *, fast: bool = False, graph: bool = False, compile: bool =
     step, state = course_step(job)
     batches = Batches(tensors(job), batch_size=BATCH, device=job.device)
     if graph:
-        step = graphed(step, next(iter(batches)), state=state, precision=job.precision)
+        step = graphed(step, batches.x[:BATCH], state=state, precision=job.precision)
         assert step.captured, step.reason
     if compile:
         for thing in state.values():

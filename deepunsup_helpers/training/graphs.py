@@ -23,7 +23,7 @@ def graphed(step: Callable[..., Terms], example_batch: Tensor | Sequence[Tensor]
             precision: str = "fp32", warmup: int = 3) -> "GraphedStep":
     """The same step, on CUDA replayed as one graph: forward and backward passes and optimizers of all players.
 
-        step = graphed(step, next(iter(batches)), state=state)
+        step = graphed(step, batches.x[:batch_size], state=state)    # next(iter(batches)) would draw an order
         fit(step, batches, epochs=epochs, state=state)
 
     The step runs a few times to warm up, is recorded, and everything in `state`, the random generators and the optimizers'
