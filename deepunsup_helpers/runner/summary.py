@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from .files import write_text
 from .notebooks import Notebook
@@ -36,6 +37,7 @@ def write_summary(
     seeds = len({repr(row.parameters.get(SEED)) for row in rows})
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True)  # fmt: skip
+    environment.filters["breakable"] = breakable
     html = environment.get_template("summary.html").render(
         notebook=notebook,
         axes=axes,
@@ -55,6 +57,11 @@ def write_summary(
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
     )
     write_text(output / "summary.html", html)
+
+
+def breakable(name: str) -> Markup:
+    """A name that may be broken after an underscore, so that a wide table still fits."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def label(row: Row, names: list[str]) -> str:
