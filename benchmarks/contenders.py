@@ -75,7 +75,9 @@ def networks(job: Job, *, fast: bool) -> list[nn.Module]:
     if job.network == "ae":
         return [MLPAutoencoder(SHAPE, 16, (256, 64)).to(job.device)]
     layout = {"memory_format": torch.channels_last} if fast else {}
-    return [kind.to(job.device, **layout) for kind in (DCGANGenerator(SHAPE, LATENT, 32), DCGANDiscriminator(SHAPE, 32))]
+    return [
+        kind.to(job.device, **layout) for kind in (DCGANGenerator(SHAPE, LATENT, 32), DCGANDiscriminator(SHAPE, 32))
+    ]
 
 
 def fused_adam(job: Job, module: nn.Module) -> torch.optim.Adam:
@@ -107,7 +109,9 @@ def course_step(job: Job, optimizers=fused_adam):
         update(state["adam 0"], g)
         return {"discriminator": d.detach(), "generator": g.detach()}
 
-    return (gan_step if job.network == "dcgan" else autoencoder_step), {str(name): thing for name, thing in state.items()}
+    return (gan_step if job.network == "dcgan" else autoencoder_step), {
+        str(name): thing for name, thing in state.items()
+    }
 
 
 def course(job: Job, *, fast: bool = False, graph: bool = False, compile: bool = False) -> Iterator[None]:
@@ -226,4 +230,3 @@ def products(job: Job, *, fast: bool = False) -> Iterator[None]:
                 for function, args, kwargs in recorder.calls:
                     function(*args, **kwargs)
             yield
-

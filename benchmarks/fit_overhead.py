@@ -34,7 +34,7 @@ def by_hand(x: torch.Tensor) -> None:
     for _ in range(EPOCHS):
         order = torch.randperm(len(x), generator=generator, device=x.device)
         for start in range(0, len(x), BATCH_SIZE):
-            batch = x[order[start:start + BATCH_SIZE]]
+            batch = x[order[start : start + BATCH_SIZE]]
             loss = squared_error(model(batch).x_hat, batch)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -50,8 +50,12 @@ def by_fit(x: torch.Tensor) -> None:
         update(optimizer, loss)
         return {"loss": loss}
 
-    fit(step, Batches(x, batch_size=BATCH_SIZE, device=x.device), epochs=EPOCHS,
-        state={"model": model, "optimizer": optimizer})
+    fit(
+        step,
+        Batches(x, batch_size=BATCH_SIZE, device=x.device),
+        epochs=EPOCHS,
+        state={"model": model, "optimizer": optimizer},
+    )
 
 
 def seconds(run, x: torch.Tensor) -> float:
@@ -73,10 +77,14 @@ def main() -> None:
         hand.append(seconds(by_hand, x))
         fitted.append(seconds(by_fit, x))
     ratios = [f / h for f, h in zip(fitted, hand)]
-    print(f"{options.rounds} rounds of {EPOCHS} epochs on {x.device}, {torch.get_num_threads()} threads, "
-          f"torch {torch.__version__}")
-    print(f"by hand {statistics.median(hand):6.3f} s    fit {statistics.median(fitted):6.3f} s    "
-          f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+    print(
+        f"{options.rounds} rounds of {EPOCHS} epochs on {x.device}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    )
+    print(
+        f"by hand {statistics.median(hand):6.3f} s    fit {statistics.median(fitted):6.3f} s    "
+        f"ratio {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    )
     if options.assert_below and statistics.median(ratios) > options.assert_below:
         sys.exit(f"fit is slower than {options.assert_below} times the loop by hand")
 

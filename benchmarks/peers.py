@@ -101,8 +101,15 @@ def lightning(job: Job) -> Iterator[float]:
     module, loader = Module(), textbook_loader(job)
     optimizer = torch.optim.Adam(module.parameters(), lr=1e-3)
     while True:
-        trainer = pl.Trainer(max_epochs=1, accelerator="cpu" if job.device.type == "cpu" else "gpu", devices=1, logger=False,
-                             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+        trainer = pl.Trainer(
+            max_epochs=1,
+            accelerator="cpu" if job.device.type == "cpu" else "gpu",
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
         trainer.fit(module, loader)
         yield module.seconds
 
@@ -136,10 +143,17 @@ def pythae(job: Job) -> Iterator[None]:
     torch.manual_seed(0)
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
     with tempfile.TemporaryDirectory() as folder:
-        settings = BaseTrainerConfig(output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3,
-                                     no_cuda=job.device.type == "cpu")
+        settings = BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=1,
+            per_device_train_batch_size=BATCH,
+            learning_rate=1e-3,
+            no_cuda=job.device.type == "cpu",
+        )
         x = tensors(job)
-        trainer = BaseTrainer(VAE(config, Encoder(), Decoder()), BaseDataset(x, torch.zeros(len(x))), training_config=settings)
+        trainer = BaseTrainer(
+            VAE(config, Encoder(), Decoder()), BaseDataset(x, torch.zeros(len(x))), training_config=settings
+        )
         trainer.prepare_training()
         epoch = 0
         while True:

@@ -31,10 +31,19 @@ from machine import busy_seconds, cpu_seconds, forget_peak, machine, memory_stat
 IMAGES = {"vae": 20_000, "ae": 20_000, "dcgan": 3_200}  # an epoch of the benchmark; the last is 25 batches
 TITLES = {"vae": "VAE 784-400-20", "ae": "autoencoder 784-256-64-16", "dcgan": "DCGAN, 28x28, width 32"}
 PACKAGES = {"lightning": "pytorch_lightning", "pythae": "pythae"}
-LABELS = {"course": "`fit`, this project", "fast": "`fit` after `fast_products()`", "graphs": "`fit` with `graphed`",
-          "compile": "`fit` compiled", "bare": "bare loop, resident tensor", "textbook": "textbook loop, DataLoader",
-          "examples": "pytorch/examples, rewritten", "lightning": "Lightning Trainer", "pythae": "pythae trainer",
-          "products": "matrix products alone", "fast products": "matrix products alone, `fast_products()`"}
+LABELS = {
+    "course": "`fit`, this project",
+    "fast": "`fit` after `fast_products()`",
+    "graphs": "`fit` with `graphed`",
+    "compile": "`fit` compiled",
+    "bare": "bare loop, resident tensor",
+    "textbook": "textbook loop, DataLoader",
+    "examples": "pytorch/examples, rewritten",
+    "lightning": "Lightning Trainer",
+    "pythae": "pythae trainer",
+    "products": "matrix products alone",
+    "fast products": "matrix products alone, `fast_products()`",
+}
 TABLE = re.compile(r"(<!-- speed: begin -->\n).*?(<!-- speed: end -->)", re.DOTALL)
 
 
@@ -62,7 +71,11 @@ def rows(networks: list[str], device: str, compile: bool) -> list[Row]:
     found = []
     for network in networks:
         if device == "cuda":
-            found += [Row(network, contender, precision) for precision in ("fp32", "bf16") for contender in ("course", "graphs")]
+            found += [
+                Row(network, contender, precision)
+                for precision in ("fp32", "bf16")
+                for contender in ("course", "graphs")
+            ]
         else:
             found += [Row(network, "course", "fp32"), Row(network, "fast", "fp32"), Row(network, "course", "bf16")]
         found += [Row(network, "compile", "fp32")] if compile else []
@@ -80,8 +93,13 @@ class Worker:
     def __init__(self, row: Row, device: str, dataset: str):
         self.row = row
         order, self.errors = [row.network, row.contender, row.precision, device, dataset], tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker", *order], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", *order],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
 
     def ask(self) -> dict:
         """Have it run an epoch: its seconds and memory; raises RuntimeError with the end of its errors if it died."""
@@ -129,11 +147,19 @@ def work(network: str, contender: str, precision: str, device: str, dataset: str
     importlib.import_module(PACKAGES[contender]) if contender in PACKAGES else None
     before = 0.0 if device == "cuda" else memory_status("VmRSS")
     job = contenders.Job(network, IMAGES[network], torch.device(device), precision, dataset)
-    makers = {"course": contenders.course, "graphs": lambda job: contenders.course(job, graph=True),
-              "compile": lambda job: contenders.course(job, compile=True), "bare": contenders.bare,
-              "textbook": contenders.textbook, "examples": peers.examples, "lightning": peers.lightning,
-              "pythae": peers.pythae, "fast": lambda job: contenders.course(job, fast=True),
-              "products": contenders.products, "fast products": lambda job: contenders.products(job, fast=True)}
+    makers = {
+        "course": contenders.course,
+        "graphs": lambda job: contenders.course(job, graph=True),
+        "compile": lambda job: contenders.course(job, compile=True),
+        "bare": contenders.bare,
+        "textbook": contenders.textbook,
+        "examples": peers.examples,
+        "lightning": peers.lightning,
+        "pythae": peers.pythae,
+        "fast": lambda job: contenders.course(job, fast=True),
+        "products": contenders.products,
+        "fast products": lambda job: contenders.products(job, fast=True),
+    }
     epochs, memory = makers[contender](job), None
     for _ in sys.stdin:
         if memory is None:  # the first turn warms up
@@ -185,17 +211,24 @@ def ratio(rows_by_key: dict, network: str, a: tuple[str, str], b: tuple[str, str
 def table(found: list[Row]) -> str:
     """Markdown: one line a row."""
     by_key = {row.key: row for row in found}
-    lines = ["| network, batch 128 | loop | precision | seconds an epoch of 60,000 | range | time / `fit` fp32 | time / products "
-             "| memory |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| network, batch 128 | loop | precision | seconds an epoch of 60,000 | range | time / `fit` fp32 | time / products "
+        "| memory |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for row in found:
         own, seconds = (row.contender, row.precision), row.per_60000()
         slower = ratio(by_key, row.network, own, ("course", "fp32"))
-        floor = ratio(by_key, row.network, own, ("fast products" if "fast" in row.contender else "products", row.precision))
+        floor = ratio(
+            by_key, row.network, own, ("fast products" if "fast" in row.contender else "products", row.precision)
+        )
         memory = "" if "products" in row.contender else f"{row.memory:.0f} MB"
         digits = 3 if statistics.median(seconds) < 1 else 2
         middle, least, most = (f"{f(seconds):.{digits}f}" for f in (statistics.median, min, max))
-        lines.append(f"| {TITLES[row.network]} | {LABELS[row.contender]} | {row.precision} | {middle} | {least} to {most} "
-                     f"| {slower:.2f} | {floor:.2f} | {memory} |")
+        lines.append(
+            f"| {TITLES[row.network]} | {LABELS[row.contender]} | {row.precision} | {middle} | {least} to {most} "
+            f"| {slower:.2f} | {floor:.2f} | {memory} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -206,10 +239,17 @@ def targets(found: list[Row], device: str) -> list[tuple[str, float, bool]]:
         promised = [("vae", "graphs", "fp32", "textbook", 50), ("dcgan", "graphs", "fp32", "textbook", 10)]
         ceilings = []
     else:
-        promised = [("vae", fit, "fp32", other, limit) for fit in ("course", "fast")
-                    for other, limit in (("textbook", 2.7), ("lightning", 2.7), ("pythae", 2.3))]
+        promised = [
+            ("vae", fit, "fp32", other, limit)
+            for fit in ("course", "fast")
+            for other, limit in (("textbook", 2.7), ("lightning", 2.7), ("pythae", 2.3))
+        ]
         promised += [("dcgan", "course", "fp32", "textbook", 1.05), ("dcgan", "course", "bf16", "textbook", 1.5)]
-        ceilings = [("vae", "course", "bare", 1.1), ("vae", "course", "products", 1.7), ("vae", "fast", "fast products", 1.7)]
+        ceilings = [
+            ("vae", "course", "bare", 1.1),
+            ("vae", "course", "products", 1.7),
+            ("vae", "fast", "fast products", 1.7),
+        ]
     checks, measured = [], {row.network for row in found}
     for network, fit, precision, other, limit in promised:
         value = ratio(by_key, network, (other, "fp32"), (fit, precision))
@@ -217,7 +257,9 @@ def targets(found: list[Row], device: str) -> list[tuple[str, float, bool]]:
         checks.append((network, words, value, value >= limit))
     for network, fit, other, limit in ceilings:
         value = ratio(by_key, network, (fit, "fp32"), (other, "fp32"))
-        checks.append((network, f"{LABELS[fit]} fp32 at most {limit} times the time of {LABELS[other]}", value, value <= limit))
+        checks.append(
+            (network, f"{LABELS[fit]} fp32 at most {limit} times the time of {LABELS[other]}", value, value <= limit)
+        )
     for network in ("vae", "ae") if device == "cpu" else ():
         if (network, "course", "fp32") in by_key:
             value = by_key[network, "course", "fp32"].memory / (IMAGES[network] * 784 * 4 / 1e6)
@@ -246,10 +288,14 @@ def main() -> None:
     device = options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     there = (Path(os.environ.get("DEEPUNSUP_DATA", "")) / "MNIST" / "raw" / "train-images-idx3-ubyte").exists()
     dataset = "mnist" if os.environ.get("DEEPUNSUP_DATA") and there else "strokes"
-    found = measure(rows(options.only.split(","), device, options.compile), rounds=options.rounds, device=device, dataset=dataset)
+    found = measure(
+        rows(options.only.split(","), device, options.compile), rounds=options.rounds, device=device, dataset=dataset
+    )
     others = statistics.median(share for row in found for share in row.disturbed)
-    head = (f"{datetime.date.today()}: {machine(device)}; {dataset}; {options.rounds} rounds; other processes took "
-            f"{100 * others:.0f} % of the cores meanwhile (median).\n\n")
+    head = (
+        f"{datetime.date.today()}: {machine(device)}; {dataset}; {options.rounds} rounds; other processes took "
+        f"{100 * others:.0f} % of the cores meanwhile (median).\n\n"
+    )
     text = head + table(found)
     print(text)
     checks = targets(found, device)

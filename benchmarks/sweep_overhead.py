@@ -24,8 +24,9 @@ RUNS = 8
 def measure(options: argparse.Namespace, output: Path, jobs: int) -> tuple[float, float]:
     """Wall seconds of a sweep, and the mean seconds that the cells of a run took."""
     start = time.perf_counter()
-    result = sweep(options.notebook, {"seed": range(RUNS)}, preset=options.preset, jobs=jobs, output=output,
-                   tell=lambda line: None)
+    result = sweep(
+        options.notebook, {"seed": range(RUNS)}, preset=options.preset, jobs=jobs, output=output, tell=lambda line: None
+    )
     seconds = time.perf_counter() - start
     if result.exit_code or len(result.rows) != RUNS:
         sys.exit(f"not all runs completed: see {output}")
@@ -51,9 +52,13 @@ def main() -> None:
             double.append(measure(options, Path(name, f"double{number}"), jobs=2))
     overheads = [(wall - RUNS * cells) / RUNS for wall, cells in single]
     ratios = [two / one for (one, _), (two, _) in zip(single, double)]
-    print(f"notebook {options.notebook}, preset {options.preset}, {RUNS} runs, {options.rounds} rounds, {os.cpu_count()} cores")
+    print(
+        f"notebook {options.notebook}, preset {options.preset}, {RUNS} runs, {options.rounds} rounds, {os.cpu_count()} cores"
+    )
     print(f"cells of a run {spread([cells for _, cells in single], 1)} s, overhead a run {spread(overheads, 2)} s")
-    print(f"one at a time {spread([wall for wall, _ in single], 1)} s, two at a time {spread([wall for wall, _ in double], 1)} s")
+    print(
+        f"one at a time {spread([wall for wall, _ in single], 1)} s, two at a time {spread([wall for wall, _ in double], 1)} s"
+    )
     print(f"ratio {spread(ratios, 2)}")
     if options.check and (statistics.median(overheads) > 4 or statistics.median(ratios) > 0.65):
         sys.exit("above 4 s a run, or above 0.65 of the serial time")

@@ -146,8 +146,15 @@ class VAELoss(NamedTuple):
     kl: Tensor  # KL(q || p), not weighted
 
 
-def vae_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor, *, beta: float = 1.0,
-             log_likelihood: Callable[[Tensor, Tensor], Tensor] = bernoulli_log_likelihood) -> VAELoss:
+def vae_loss(
+    logits: Tensor,
+    x: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    *,
+    beta: float = 1.0,
+    log_likelihood: Callable[[Tensor, Tensor], Tensor] = bernoulli_log_likelihood,
+) -> VAELoss:
     """The negative evidence lower bound, averaged over the batch; with beta other than 1 it is no bound any more.
 
     Args:
@@ -225,8 +232,9 @@ def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
     if not real.requires_grad:
         raise ValueError("r1_penalty: call real.requires_grad_() before D(real): the slope at the data is asked for.")
     if real_logits.shape != real.shape[:1]:
-        raise ValueError(f"r1_penalty: real_logits is {tuple(real_logits.shape)}; expected one for each of the "
-                         f"{len(real)} examples.")
+        raise ValueError(
+            f"r1_penalty: real_logits is {tuple(real_logits.shape)}; expected one for each of the {len(real)} examples."
+        )
     (slope,) = torch.autograd.grad(real_logits.sum(), real, create_graph=True)
     return slope.square().flatten(1).sum(dim=1).mean()
 
@@ -234,5 +242,6 @@ def r1_penalty(real_logits: Tensor, real: Tensor) -> Tensor:
 def _require_same(function: str, **tensors: Tensor) -> None:
     (first, a), (second, b) = tensors.items()
     if a.shape != b.shape:
-        raise ValueError(f"{function}: {first} is {tuple(a.shape)} and {second} is {tuple(b.shape)}; "
-                         "the shapes must agree.")
+        raise ValueError(
+            f"{function}: {first} is {tuple(a.shape)} and {second} is {tuple(b.shape)}; the shapes must agree."
+        )

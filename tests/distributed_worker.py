@@ -55,8 +55,12 @@ def setup(kind: str, distribute=lambda model, optimizer: (model, optimizer)):
 
 def tensors(state) -> dict[str, torch.Tensor]:
     """Parameters and buffers by name."""
-    return {f"{name}.{key}": value.clone() for name, thing in state.items() if isinstance(thing, nn.Module)
-            for key, value in thing.state_dict().items()}
+    return {
+        f"{name}.{key}": value.clone()
+        for name, thing in state.items()
+        if isinstance(thing, nn.Module)
+        for key, value in thing.state_dict().items()
+    }
 
 
 def train(kind: str, precision: str, distribute, *, rank=0, ranks=1, **options):
@@ -84,7 +88,9 @@ def main(folder: Path) -> None:
     alone = folder / "written_by_one.pt"
     results["resumed"] = train("autoencoder", "fp32", fabric.setup, epochs=4, checkpoint=alone, resume=True, **place)
     results["resumed vae"] = train("vae", "fp32", fabric.setup, epochs=3, checkpoint=folder / "vae.pt", **place)
-    results["again vae"] = train("vae", "fp32", fabric.setup, epochs=3, checkpoint=folder / "vae.pt", resume=True, **place)
+    results["again vae"] = train(
+        "vae", "fp32", fabric.setup, epochs=3, checkpoint=folder / "vae.pt", resume=True, **place
+    )
     try:
         worse = lambda x: {"loss": torch.tensor(float("nan") if fabric.global_rank else 1.0)}
         fit(worse, data(**place), epochs=2, state={})

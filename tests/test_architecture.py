@@ -8,8 +8,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "deepunsup_helpers"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LEAVES = {"models", "losses", "metrics", "plotting", "data"}
-HEAVY = {"torch", "torchvision", "torchmetrics", "deepunsup_helpers.models", "deepunsup_helpers.losses",
-         "deepunsup_helpers.metrics", "deepunsup_helpers.plotting", "deepunsup_helpers.data", "deepunsup_helpers.training"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "deepunsup_helpers.models",
+    "deepunsup_helpers.losses",
+    "deepunsup_helpers.metrics",
+    "deepunsup_helpers.plotting",
+    "deepunsup_helpers.data",
+    "deepunsup_helpers.training",
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -22,14 +31,14 @@ def imports(path: Path) -> set[str]:
             module = node.module or ""
             if node.level:  # "from .x import y" in deepunsup_helpers/data is deepunsup_helpers.data.x
                 package = [PACKAGE.name, *path.relative_to(PACKAGE).parent.parts]
-                module = ".".join([*package[:len(package) - node.level + 1], *filter(None, [module])])
+                module = ".".join([*package[: len(package) - node.level + 1], *filter(None, [module])])
             found.add(module)
             found |= {f"{module}.{alias.name}" for alias in node.names if module.startswith("deepunsup_helpers")}
     return found
 
 
 def part(module: str) -> str | None:
-    """"models" of "deepunsup_helpers.models.layers"; None for third parties."""
+    """ "models" of "deepunsup_helpers.models.layers"; None for third parties."""
     pieces = module.split(".")
     return pieces[1] if pieces[0] == "deepunsup_helpers" and len(pieces) > 1 else None
 
@@ -52,8 +61,11 @@ def test_imports_point_one_way(path):
     assert mine in ("widgets", "runner") or not used & {"widgets", "runner"}, "nothing imports widgets or runner"
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if own_part(p) in ("runner", "record", "__init__")],
-                         ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path",
+    [p for p in FILES if own_part(p) in ("runner", "record", "__init__")],
+    ids=lambda p: str(p.relative_to(PACKAGE)),
+)
 def test_the_command_line_never_imports_torch(path):
     heavy = {module for module in imports(path) if any(module == h or module.startswith(h + ".") for h in HEAVY)}
     assert not heavy

@@ -38,7 +38,9 @@ def test_targets_hold_or_are_missed():
     assert checks["vae: `fit`, this project fp32 at most 1.1 times the time of bare loop, resident tensor"] is True
     assert checks["vae: `fit`, this project fp32 at most 1.7 times the time of matrix products alone"] is False
     assert not any(words.startswith("dcgan") for words in checks)  # not asked for
-    assert checks["vae: memory of `fit`, in data sets, below 2: the set is there once"] is True  # 80 MB of 20,000 images, 63 MB
+    assert (
+        checks["vae: memory of `fit`, in data sets, below 2: the set is there once"] is True
+    )  # 80 MB of 20,000 images, 63 MB
     copied = [speed.Row("vae", "course", "fp32", [1.0], memory=130.0)]
     assert [holds for words, _, holds in speed.targets(copied, "cpu") if "memory" in words] == [False]
     graphs = [row("graphs", [0.01]), row("textbook", [1.0])]
@@ -54,7 +56,10 @@ def test_the_floor_records_every_product_of_a_step_and_nothing_else():
     conv = nn.Conv2d(1, 2, 3)
     with contenders._Products() as recorder:
         conv(torch.rand(1, 1, 5, 5)).sum().backward()
-    assert [function._schema.name for function, _, _ in recorder.calls] == ["aten::convolution", "aten::convolution_backward"]
+    assert [function._schema.name for function, _, _ in recorder.calls] == [
+        "aten::convolution",
+        "aten::convolution_backward",
+    ]
 
 
 @pytest.mark.parametrize("network", ["vae", "ae", "dcgan"])

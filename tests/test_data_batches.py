@@ -138,8 +138,9 @@ def test_a_last_batch_too_small_for_all_processes_falls_away(kind):
 
 
 @both
-@pytest.mark.parametrize("options, words", [({"rank": 2, "ranks": 2}, "rank=2 of ranks=2"),
-                                            ({"rank": 0, "ranks": 11}, "split over 11")])
+@pytest.mark.parametrize(
+    "options, words", [({"rank": 2, "ranks": 2}, "rank=2 of ranks=2"), ({"rank": 0, "ranks": 11}, "split over 11")]
+)
 def test_a_bad_rank_is_named(kind, options, words):
     with pytest.raises(DataError, match=words):
         make(kind, batch_size=10, **options)

@@ -12,7 +12,10 @@ SHAPES = [(1, 28, 28), (1, 8, 8), (3, 9, 13), (3, 32, 32)]
 @pytest.mark.parametrize("classes", [0, 4])
 def test_shapes_ranges_and_gradients(shape, classes):
     torch.manual_seed(0)
-    G, D = DCGANGenerator(shape, latent_dim=6, width=8, classes=classes), DCGANDiscriminator(shape, width=8, classes=classes)
+    G, D = (
+        DCGANGenerator(shape, latent_dim=6, width=8, classes=classes),
+        DCGANDiscriminator(shape, width=8, classes=classes),
+    )
     y = torch.arange(5) % 4 if classes else None
     fake = G(torch.randn(5, 6), y)
     assert fake.shape == (5, *shape) and 0 <= fake.min() and fake.max() <= 1

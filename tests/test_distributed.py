@@ -21,11 +21,20 @@ WORKER, LIMIT = Path(worker.__file__), 240  # seconds; the run takes about twent
 
 def torchrun(*arguments: str, processes: int, limit: float = LIMIT) -> subprocess.CompletedProcess:
     """Run the worker in so many processes; whatever happens, none of them is left behind."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+        *arguments,
+    ]
     environment = {**os.environ, **thread_variables(os.cpu_count() or 1, os.environ)}
     environment["PYTHONPATH"] = os.pathsep.join([str(WORKER.parent.parent), os.environ.get("PYTHONPATH", "")])
-    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          start_new_session=True) as process:
+    with subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
         try:
             out, _ = process.communicate(timeout=limit)
         finally:
@@ -98,7 +107,9 @@ def test_noise_differs_between_the_processes(ranks):
 def test_a_checkpoint_goes_from_one_process_to_two_and_back(ranks):
     (first, second), folder = ranks
     assert far(first["resumed"]["tensors"], second["resumed"]["tensors"]) == 0
-    assert not torch.equal(first["resumed"]["noise"], second["resumed"]["noise"])  # the file held one process's generators
+    assert not torch.equal(
+        first["resumed"]["noise"], second["resumed"]["noise"]
+    )  # the file held one process's generators
     back = alone("autoencoder", epochs=6, checkpoint=folder / "written_by_one.pt", resume=True)
     whole = alone("autoencoder", epochs=6)
     assert far(back["tensors"], whole["tensors"]) < 1e-5
@@ -124,9 +135,11 @@ def test_only_the_first_process_shows_progress(ranks):
 
 
 def test_alone_the_same_script_needs_no_launcher():
-    code = ("from deepunsup_helpers.training.distributed import start\n"
-            "fabric = start(accelerator='cpu')\n"
-            "print(fabric.world_size, fabric.global_rank, fabric.device)")
+    code = (
+        "from deepunsup_helpers.training.distributed import start\n"
+        "fabric = start(accelerator='cpu')\n"
+        "print(fabric.world_size, fabric.global_rank, fabric.device)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT, check=True).stdout
     assert out.split() == ["1", "0", "cpu"]
 

@@ -24,7 +24,10 @@ WRONG_FRACTION = {
     "logits": (lambda v, t=0.8: share(v[:, :-1].max(1).values > t), "logits need a softmax"),
     "any digit": (lambda v, t=0.8: share(1 - v.softmax(1)[:, -1] > t), "adds up all ten"),
     "no threshold": (lambda v, t=0.8: share(v.argmax(1) < last(v)), "threshold is ignored"),
-    "mean of the largest": (lambda v, t=0.8: v.softmax(1).max(1).values.mean().item(), "mean of the largest probability"),
+    "mean of the largest": (
+        lambda v, t=0.8: v.softmax(1).max(1).values.mean().item(),
+        "mean of the largest probability",
+    ),
     "mean of the digits": (lambda v, t=0.8: v.softmax(1)[:, :-1].max(1).values.mean().item(), "digits' largest"),
     "a count": (lambda v, t=0.8: (v.softmax(1)[:, :-1].max(1).values > t).sum().item(), "number of images"),
     "percent": (lambda v, t=0.8: 100 * share(v.softmax(1)[:, :-1].max(1).values > t), "percentage"),
@@ -32,8 +35,10 @@ WRONG_FRACTION = {
     "wrong axis": (lambda v, t=0.8: share(v.softmax(0)[:, :-1].max(1).values > t), "axis 0"),
     "per image": (lambda v, t=0.8: v.softmax(1)[:, :-1].max(1).values > t, "one number for all"),
     "fixed threshold": (lambda v, t=0.8: share(v.softmax(1)[:, :-1].max(1).values > 0.8), "at threshold 0.6"),
-    "of the digits": (lambda v, t=0.8: (v.softmax(1)[:, :-1].max(1).values > t).sum().item()
-                      / (v.argmax(1) < last(v)).sum().item(), "divides by the verdicts"),
+    "of the digits": (
+        lambda v, t=0.8: (v.softmax(1)[:, :-1].max(1).values > t).sum().item() / (v.argmax(1) < last(v)).sum().item(),
+        "divides by the verdicts",
+    ),
     "other default": (lambda v, t=1.5: share(v.softmax(1)[:, :-1].max(1).values > t), "0.8 by default"),
 }
 
@@ -109,8 +114,13 @@ WRONG_EMA = {
     "adds": (move(mix=lambda a, b, decay: a + (1 - decay) * b), "do not add up to 1"),
     "parameters alone": (move(parameters), "stayed behind"),
     "plain average": (move(mix=lambda a, b, decay: (a + b) / 2), "these do not"),
-    "buffers swapped": (lambda slow, fast, decay: (move(parameters)(slow, fast, decay), move(
-        lambda net: net.named_buffers(), lambda a, b, d: (1 - d) * a + d * b)(slow, fast, decay)), "neither averaged nor copied"),
+    "buffers swapped": (
+        lambda slow, fast, decay: (
+            move(parameters)(slow, fast, decay),
+            move(lambda net: net.named_buffers(), lambda a, b, d: (1 - d) * a + d * b)(slow, fast, decay),
+        ),
+        "neither averaged nor copied",
+    ),
     "recorded": (recorded, "no_grad"),
     "shares memory": (shares_memory, "share their memory"),
     "in float": (lambda slow, fast, decay: slow.lerp_(fast, 1 - decay), "it raised AttributeError"),
@@ -143,8 +153,11 @@ RIGHT = [
     (exercises.ema_update, library),
 ]
 CASES = {exercises.confident_fraction: WRONG_FRACTION, exercises.r1_penalty: WRONG_R1, exercises.ema_update: WRONG_EMA}
-WRONG = [pytest.param(exercise, *case, id=f"{exercise.name} {name}")
-         for exercise, cases in CASES.items() for name, case in cases.items()]
+WRONG = [
+    pytest.param(exercise, *case, id=f"{exercise.name} {name}")
+    for exercise, cases in CASES.items()
+    for name, case in cases.items()
+]
 
 
 @pytest.mark.parametrize("exercise", CASES, ids=lambda e: e.name)

@@ -101,8 +101,7 @@ WRONG_BOUNDS = {
     "KL doubled": (bound(kl=lambda m, v: 2 * gaussian_kl(m, v)), r"should be log p\(x\)"),
 }
 WRONG = list(zip(ALL, (WRONG_KL, WRONG_SAMPLES, WRONG_BOUNDS)))
-CASES = [(exercise, name, *case) for exercise, wrong in WRONG
-         for name, case in wrong.items()]
+CASES = [(exercise, name, *case) for exercise, wrong in WRONG for name, case in wrong.items()]
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=lambda e: e.name)
@@ -111,13 +110,16 @@ def test_the_reference_passes(exercise):
     assert result.passed and result.message
 
 
-@pytest.mark.parametrize("exercise, mine", [
-    (exercises.gaussian_kl, kl_by_distributions),
-    (exercises.reparameterize, lambda m, v: distributions.Normal(m, torch.exp(0.5 * v)).rsample()),
-    (exercises.reparameterize, lambda m, v: m - v.exp().sqrt() * torch.randn(m.shape)),
-    (exercises.elbo, bound(kl=kl_by_distributions)),
-    (exercises.elbo, lambda x, m, v, f: _by_log_ratio(x, m, v, f)),
-])
+@pytest.mark.parametrize(
+    "exercise, mine",
+    [
+        (exercises.gaussian_kl, kl_by_distributions),
+        (exercises.reparameterize, lambda m, v: distributions.Normal(m, torch.exp(0.5 * v)).rsample()),
+        (exercises.reparameterize, lambda m, v: m - v.exp().sqrt() * torch.randn(m.shape)),
+        (exercises.elbo, bound(kl=kl_by_distributions)),
+        (exercises.elbo, lambda x, m, v, f: _by_log_ratio(x, m, v, f)),
+    ],
+)
 def test_other_right_answers_pass(exercise, mine):
     result = run_check(mine, exercise)
     assert result.passed, result.message
@@ -149,6 +151,7 @@ def test_the_verdict_does_not_depend_on_chance(exercise, seed):
     def mine(*arguments):  # draws other numbers than the check's own seed would give
         torch.rand(seed)
         return exercise.reference(*arguments)
+
     assert run_check(mine, exercise).passed
 
 
@@ -156,6 +159,7 @@ def test_the_verdict_does_not_depend_on_chance(exercise, seed):
 def test_a_blank_or_a_crash_is_a_result(exercise):
     def blank(*_):
         raise NotImplementedError
+
     assert run_check(blank, exercise).message == "not written yet"
     assert not run_check(lambda *_: 1 / 0, exercise).passed
     assert not run_check(lambda *_: None, exercise).passed

@@ -18,9 +18,11 @@ ALL = [exercises.fit_scaler, exercises.whiten, exercises.honest_score]
 
 def scaler(mean, deviation, inverse=None):
     """A wrong or right fit_scaler from two functions of the training table."""
+
     def fit(train):
         m, s = mean(train), deviation(train)
         return lambda x: (x - m) / s, inverse(m, s) if inverse else (lambda z: z * s + m)
+
     return fit
 
 
@@ -46,7 +48,7 @@ WRONG_SCALERS = {
     "inverse": (scaler(columns(np.mean), safe_deviation, lambda m, s: lambda z: (z + m) * s), "undo the last step"),
     "division by zero": (scaler(columns(np.mean), columns(np.std)), "infinity"),
     "exact zero only": (scaler(columns(np.mean), lambda t: np.where(t.std(0) == 0, 1, t.std(0))), "rounded in binary"),
-    "only transform": (lambda train: (lambda x: (x - train.mean(0)) / train.std(0)), "two functions"),
+    "only transform": (lambda train: lambda x: (x - train.mean(0)) / train.std(0), "two functions"),
 }
 
 
@@ -71,6 +73,7 @@ def whiten_in_eigenvectors(divide, centre=True):
     def whiten(x, eps):
         values, u = eigen(x)
         return (x - x.mean(0) * centre) @ u / divide(values, eps)
+
     return whiten
 
 
@@ -111,9 +114,14 @@ def test_the_reference_passes(exercise):
     assert result.passed, result.message
 
 
-@pytest.mark.parametrize("exercise, wrong, words", [
-    pytest.param(exercise, *case, id=f"{exercise.name}-{name}")
-    for exercise, cases in WRONG.items() for name, case in cases.items()])
+@pytest.mark.parametrize(
+    "exercise, wrong, words",
+    [
+        pytest.param(exercise, *case, id=f"{exercise.name}-{name}")
+        for exercise, cases in WRONG.items()
+        for name, case in cases.items()
+    ],
+)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_wrong_answer_is_named(exercise, wrong, words):
     result = run_check(wrong, exercise)
@@ -131,6 +139,7 @@ def test_the_messages_differ(exercise):
 def test_a_blank_or_a_crash_is_a_result(exercise):
     def blank(*_):
         raise NotImplementedError
+
     assert run_check(blank, exercise).message == "not written yet"
     assert not run_check(lambda *_: 1 / 0, exercise).passed
     assert not run_check(lambda *_: None, exercise).passed

@@ -30,7 +30,7 @@ def mean_of_all(step, batch):
 
 
 def half_batches(step, batch):
-    return [float(step(batch[k % 2::2])["loss"]) for k in range(400)][-1] < 0.5 * total_variance(batch)
+    return [float(step(batch[k % 2 :: 2])["loss"]) for k in range(400)][-1] < 0.5 * total_variance(batch)
 
 
 def nan_blind(train, val):
@@ -69,9 +69,21 @@ WRONG = [
     ("diagnose", nan_blind, "must be 'diverged'"),
     ("diagnose", safe(absolute), "another diagnosis"),
     ("diagnose", safe(lambda t, v: "healthy" if t[-1] < 0.95 * t[0] else nan_blind(t, v)), "expected 'memorised'"),
-    ("diagnose", safe(lambda t, v: "memorised" if v[-1] > 1.2 * t[-1] and t[-1] < 0.9 * t[0] else nan_blind(t, v)), "gap"),
-    ("diagnose", safe(lambda t, v: "memorised" if v[-1] > min(v) and t[-1] < 0.9 * t[0] else nan_blind(t, v)), "wiggle"),
-    ("diagnose", safe(lambda t, v: "healthy" if t[-1] < t[0] and v[-1] <= 1.1 * min(v) else nan_blind(t, v)), "no learning"),
+    (
+        "diagnose",
+        safe(lambda t, v: "memorised" if v[-1] > 1.2 * t[-1] and t[-1] < 0.9 * t[0] else nan_blind(t, v)),
+        "gap",
+    ),
+    (
+        "diagnose",
+        safe(lambda t, v: "memorised" if v[-1] > min(v) and t[-1] < 0.9 * t[0] else nan_blind(t, v)),
+        "wiggle",
+    ),
+    (
+        "diagnose",
+        safe(lambda t, v: "healthy" if t[-1] < t[0] and v[-1] <= 1.1 * min(v) else nan_blind(t, v)),
+        "no learning",
+    ),
 ]
 
 

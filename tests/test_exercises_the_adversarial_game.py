@@ -198,8 +198,11 @@ RIGHT = [
     (exercises.gan_step, without_the_helper),
 ]
 CASES = {exercises.d_star: WRONG_D_STAR, exercises.generator_loss: WRONG_LOSS, exercises.gan_step: WRONG_STEPS}
-WRONG = [pytest.param(exercise, *case, id=f"{exercise.name} {name}")
-         for exercise, cases in CASES.items() for name, case in cases.items()]
+WRONG = [
+    pytest.param(exercise, *case, id=f"{exercise.name} {name}")
+    for exercise, cases in CASES.items()
+    for name, case in cases.items()
+]
 
 
 @pytest.mark.parametrize("exercise", CASES, ids=lambda e: e.name)

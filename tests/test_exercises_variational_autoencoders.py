@@ -32,7 +32,10 @@ def naive(logits, x, mu, logvar):
 WRONG_ELBO = {
     "mean, mean": (lambda a, x, m, v: bce(a, x).mean(1) + gaussian_kl(m, v) / m.shape[1], "both parts are averaged"),
     "mean over pixels": (lambda a, x, m, v: bce(a, x).mean(1) + gaussian_kl(m, v), "averages over the pixels"),
-    "mean over latents": (lambda a, x, m, v: bce(a, x).sum(1) + gaussian_kl(m, v) / m.shape[1], "averages over the latents"),
+    "mean over latents": (
+        lambda a, x, m, v: bce(a, x).sum(1) + gaussian_kl(m, v) / m.shape[1],
+        "averages over the latents",
+    ),
     "KL of the batch": (lambda a, x, m, v: bce(a, x).sum(1) + gaussian_kl(m, v).mean(), "averaged over the batch"),
     "minus KL": (lambda a, x, m, v: bce(a, x).sum(1) - gaussian_kl(m, v), "KL is subtracted"),
     "the bound": (lambda a, x, m, v: -bce(a, x).sum(1) - gaussian_kl(m, v), "the bound itself"),
@@ -40,15 +43,29 @@ WRONG_ELBO = {
     "no KL": (lambda a, x, m, v: bce(a, x).sum(1), "KL is missing"),
     "no likelihood": (lambda a, x, m, v: gaussian_kl(m, v), "log-likelihood is missing"),
     "twice": (lambda a, x, m, v: bce(a.sigmoid(), x).sum(1) + gaussian_kl(m, v), "through another"),
-    "squared": (lambda a, x, m, v: (a.sigmoid() - x).square().flatten(1).sum(1) + gaussian_kl(m, v), "of the probabilities"),
-    "squared logits": (lambda a, x, m, v: (a - x).square().flatten(1).sum(1) + gaussian_kl(m, v), "of the logits is no"),
-    "white only": (lambda a, x, m, v: -(x * a.sigmoid().log()).flatten(1).sum(1) + gaussian_kl(m, v), "black ones do not"),
+    "squared": (
+        lambda a, x, m, v: (a.sigmoid() - x).square().flatten(1).sum(1) + gaussian_kl(m, v),
+        "of the probabilities",
+    ),
+    "squared logits": (
+        lambda a, x, m, v: (a - x).square().flatten(1).sum(1) + gaussian_kl(m, v),
+        "of the logits is no",
+    ),
+    "white only": (
+        lambda a, x, m, v: -(x * a.sigmoid().log()).flatten(1).sum(1) + gaussian_kl(m, v),
+        "black ones do not",
+    ),
     "one number": (lambda a, x, m, v: (bce(a, x).sum(1) + gaussian_kl(m, v)).mean(), "for the whole batch"),
-    "not flattened": (lambda a, x, m, v: binary_cross_entropy_with_logits(a, x, reduction="none").sum(1), "expected one number"),
+    "not flattened": (
+        lambda a, x, m, v: binary_cross_entropy_with_logits(a, x, reduction="none").sum(1),
+        "expected one number",
+    ),
     "a float": (lambda a, x, m, v: 3.0, "return a tensor"),
     "log(0)": (naive, "not log\\(0\\)"),
-    "clamped": (lambda a, x, m, v: binary_cross_entropy(a.sigmoid(), x, reduction="none").flatten(1).sum(1)
-                + gaussian_kl(m, v), "not log\\(0\\)"),
+    "clamped": (
+        lambda a, x, m, v: binary_cross_entropy(a.sigmoid(), x, reduction="none").flatten(1).sum(1) + gaussian_kl(m, v),
+        "not log\\(0\\)",
+    ),
     "logits cut": (lambda a, x, m, v: by_distributions(a.detach(), x, m, v), "no gradient reaches logits"),
     "mu cut": (lambda a, x, m, v: by_distributions(a, x, m.detach(), v), "no gradient reaches mu"),
     "logvar for log sigma": (lambda a, x, m, v: by_distributions(a, x, m, 2 * v), "torch\\.distributions finds"),
@@ -57,7 +74,9 @@ WRONG_ELBO = {
 
 def beta(a, b):
     """An answer from what it divides the reconstruction and the KL by, functions of (pixels, latent_dim)."""
-    return lambda P, D, reconstruction, kl: (a(P, D) if reconstruction == "mean" else 1) / (b(P, D) if kl == "mean" else 1)
+    return lambda P, D, reconstruction, kl: (
+        (a(P, D) if reconstruction == "mean" else 1) / (b(P, D) if kl == "mean" else 1)
+    )
 
 
 WRONG_BETA = {
@@ -65,8 +84,10 @@ WRONG_BETA = {
     "no KL": (lambda P, D, r, k: P if r == "mean" else 1, "KL may be averaged too"),
     "no reconstruction": (lambda P, D, r, k: 1 / D if k == "mean" else 1, "reconstruction may be averaged too"),
     "product": (lambda P, D, r, k: (P if r == "mean" else 1) * (D if k == "mean" else 1), "it is a ratio"),
-    "exchanged words": (lambda P, D, r, k: exercises.hidden_beta_reference(
-        P, D, *("sum" if w == "mean" else "mean" for w in (r, k))), "sum and mean are exchanged"),
+    "exchanged words": (
+        lambda P, D, r, k: exercises.hidden_beta_reference(P, D, *("sum" if w == "mean" else "mean" for w in (r, k))),
+        "sum and mean are exchanged",
+    ),
     "always": (lambda P, D, r, k: P / D, "always the ratio"),
     "exchanged numbers": (lambda P, D, r, k: exercises.hidden_beta_reference(D, P, r, k), "pixels and latents"),
     "root": (beta(lambda P, D: P**0.5, lambda P, D: D), r"beta is 60, this says 7\.7"),
@@ -91,18 +112,24 @@ def test_references_pass(exercise):
     assert run_check(exercise.reference, exercise).passed
 
 
-@pytest.mark.parametrize("exercise, right", [
-    (exercises.negative_elbo, by_distributions),
-    (exercises.hidden_beta, beta(lambda P, D: P, lambda P, D: D)),
-    (exercises.active_units, lambda mu, threshold=0.01: (mu.var(0) > threshold).sum()),
-    (exercises.active_units, lambda mu, threshold=0.01: sum(float(m.var()) > threshold for m in mu.T)),
-])
+@pytest.mark.parametrize(
+    "exercise, right",
+    [
+        (exercises.negative_elbo, by_distributions),
+        (exercises.hidden_beta, beta(lambda P, D: P, lambda P, D: D)),
+        (exercises.active_units, lambda mu, threshold=0.01: (mu.var(0) > threshold).sum()),
+        (exercises.active_units, lambda mu, threshold=0.01: sum(float(m.var()) > threshold for m in mu.T)),
+    ],
+)
 def test_other_right_answers_pass(exercise, right):
     assert run_check(right, exercise).passed
 
 
-@pytest.mark.parametrize("exercise, wrong", [(exercises.negative_elbo, WRONG_ELBO), (exercises.hidden_beta, WRONG_BETA),
-                                             (exercises.active_units, WRONG_UNITS)], ids=lambda e: getattr(e, "name", ""))
+@pytest.mark.parametrize(
+    "exercise, wrong",
+    [(exercises.negative_elbo, WRONG_ELBO), (exercises.hidden_beta, WRONG_BETA), (exercises.active_units, WRONG_UNITS)],
+    ids=lambda e: getattr(e, "name", ""),
+)
 def test_each_mistake_has_a_message_of_its_own(exercise, wrong):
     messages = {}
     for name, (answer, expected) in wrong.items():

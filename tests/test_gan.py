@@ -21,6 +21,7 @@ def logits(n=50, *, seed=0, scale=2.0):
 
 # --- losses ----------------------------------------------------------------------------------------------------------
 
+
 def test_discriminator_loss_is_cross_entropy_with_labels_one_and_zero():
     real, fake = logits(seed=1), logits(30, seed=2)
     one, zero = torch.ones_like(real), torch.zeros_like(fake)
@@ -86,6 +87,7 @@ def test_no_judge_beats_d_star():
 
 # --- players ---------------------------------------------------------------------------------------------------------
 
+
 def players(pack=1, *, seed=0):
     torch.manual_seed(seed)
     return MLPGenerator(3, 2, (16,)), MLPDiscriminator(2, (16,), pack=pack)
@@ -133,6 +135,7 @@ def test_config_rebuilds(player):
 
 
 # --- the order of updates ------------------------------------------------------------------------------------------
+
 
 def gan_step(real, G, D, opt_g, opt_d, watch=lambda when: None):
     fake = G(torch.randn(len(real), G.latent_dim))
@@ -198,8 +201,13 @@ def test_fit_plays_the_game_and_shifts_a_gaussian_home():
     real = 3 + 0.5 * torch.randn(2048, 1)
     opt_g = torch.optim.Adam(G.parameters(), 1e-2, betas=(0.5, 0.999))
     opt_d = torch.optim.Adam(D.parameters(), 1e-2, betas=(0.5, 0.999))
-    history = fit(lambda x: gan_step(x, G, D, opt_g, opt_d), real.split(64), epochs=25,
-                  state={"G": G, "D": D, "opt_g": opt_g, "opt_d": opt_d}, progress=False)
+    history = fit(
+        lambda x: gan_step(x, G, D, opt_g, opt_d),
+        real.split(64),
+        epochs=25,
+        state={"G": G, "D": D, "opt_g": opt_g, "opt_d": opt_d},
+        progress=False,
+    )
     samples = G.sample(4000)
     assert abs(samples.mean().item() - 3) < 0.4
     assert set(history.train) == {"discriminator", "generator"} and history.epochs == 25

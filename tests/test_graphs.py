@@ -14,7 +14,16 @@ from torch import nn
 from deepunsup_helpers.data import Batches
 from deepunsup_helpers.losses import discriminator_loss, generator_loss, squared_error, vae_loss
 from deepunsup_helpers.models import MLPVAE, DCGANDiscriminator, DCGANGenerator, MLPAutoencoder
-from deepunsup_helpers.training import captured, ema_copy, fit, graphed, graphs, load_checkpoint, seed_everything, update
+from deepunsup_helpers.training import (
+    captured,
+    ema_copy,
+    fit,
+    graphed,
+    graphs,
+    load_checkpoint,
+    seed_everything,
+    update,
+)
 
 SHAPE, UPDATES, BATCH = (1, 8, 8), 50, 16
 KINDS = ("autoencoder", "vae", "gan")
@@ -105,7 +114,9 @@ def data(device: torch.device, count: int = BATCH * UPDATES // 2, **options) -> 
 
 
 def weights(state) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for m in state.values() if isinstance(m, nn.Module) for p in m.parameters()]).cpu()
+    return torch.cat(
+        [p.detach().flatten() for m in state.values() if isinstance(m, nn.Module) for p in m.parameters()]
+    ).cpu()
 
 
 def example(device: torch.device) -> torch.Tensor:
@@ -203,12 +214,19 @@ def test_a_resumed_training_goes_on_in_the_same_graph(device, tmp_path):
     whole = fit(step, data(device), epochs=4, state=state, progress=False)
 
     first, parts = setup("vae", device, schedule=True)
-    fit(graphed(first, example(device), state=parts), data(device), epochs=2, state=parts, checkpoint=tmp_path / "c.pt",
-        progress=False)
+    fit(
+        graphed(first, example(device), state=parts),
+        data(device),
+        epochs=2,
+        state=parts,
+        checkpoint=tmp_path / "c.pt",
+        progress=False,
+    )
     second, other = setup("vae", device, schedule=True)
     replayed = graphed(second, example(device), state=other)
-    history = fit(replayed, data(device, seed=9), epochs=4, state=other, checkpoint=tmp_path / "c.pt", resume=True,
-                  progress=False)
+    history = fit(
+        replayed, data(device, seed=9), epochs=4, state=other, checkpoint=tmp_path / "c.pt", resume=True, progress=False
+    )
     assert replayed.captured and far(weights(other), weights(state)) < 1e-5
     assert history.train["loss"] == pytest.approx(whole.train["loss"], rel=1e-4)
     load_checkpoint(tmp_path / "c.pt", {**other, "batches.generator": torch.Generator(device)})  # once more, midway
@@ -256,12 +274,15 @@ def refused(step, state, device, capsys) -> str:
     return replayed.reason
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda m: torch.optim.Adam(m.parameters()), "is Adam without capturable=True"),
-    (lambda m: torch.optim.Adagrad(m.parameters()), "is Adagrad without capturable=True"),
-    (lambda m: torch.optim.NAdam(m.parameters(), capturable=True), "memory does not begin at zero"),
-    (lambda m: sgd(m, momentum=0.9, dampening=0.5), "SGD with dampening"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda m: torch.optim.Adam(m.parameters()), "is Adam without capturable=True"),
+        (lambda m: torch.optim.Adagrad(m.parameters()), "is Adagrad without capturable=True"),
+        (lambda m: torch.optim.NAdam(m.parameters(), capturable=True), "memory does not begin at zero"),
+        (lambda m: sgd(m, momentum=0.9, dampening=0.5), "SGD with dampening"),
+    ],
+)
 def test_optimizers_that_cannot_be_replayed(make, words, device, monkeypatch, capsys):
     model = nn.Linear(64, 64).to(device)
     optimizer = make(model)

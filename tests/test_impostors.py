@@ -17,7 +17,11 @@ def seeded(seed=0):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 9, 13)])
 def test_shapes_ranges_and_seeds(shape):
     x, y = torch.rand(40, *shape, generator=seeded()), torch.arange(40) % 3
-    for make in (lambda g: noise_images(40, shape, generator=g), lambda g: chimeras(x, y, generator=g), lambda g: blurs(x)):
+    for make in (
+        lambda g: noise_images(40, shape, generator=g),
+        lambda g: chimeras(x, y, generator=g),
+        lambda g: blurs(x),
+    ):
         first, again = make(seeded(1)), make(seeded(1))
         assert first.shape == x.shape and torch.equal(first, again)
         assert 0 <= first.min() and first.max() <= 1
@@ -47,7 +51,12 @@ def test_a_chimera_holds_half_of_two_classes():
         assert abs(partner - mine[0, 0]) > 0.1, "the partner is of the same class"
         assert (0.2 * torch.arange(1, 5) - partner).abs().min() < 1e-5
     assert kinds == {"mean", "rows", "columns"}
-    assert chimeras(x[:4], torch.zeros(4), generator=seeded()).shape == (4, 1, 6, 8)  # one class only: no endless search
+    assert chimeras(x[:4], torch.zeros(4), generator=seeded()).shape == (
+        4,
+        1,
+        6,
+        8,
+    )  # one class only: no endless search
 
 
 def test_a_classifier_with_one_more_class_learns_to_refuse():
@@ -63,8 +72,13 @@ def test_a_classifier_with_one_more_class_learns_to_refuse():
         update(optimizer, loss)
         return {"loss": loss.detach()}
 
-    fit(step, Batches(data.x_train, data.y_train, batch_size=64), epochs=6, state={"judge": judge, "optimizer": optimizer},
-        progress=False)
+    fit(
+        step,
+        Batches(data.x_train, data.y_train, batch_size=64),
+        epochs=6,
+        state={"judge": judge, "optimizer": optimizer},
+        progress=False,
+    )
     with torch.no_grad():
         assert (judge(data.x_test).argmax(1) == data.y_test).float().mean() > 0.85
         assert (judge(noise_images(200, data.image_shape, generator=seeded(5))).argmax(1) == 10).float().mean() > 0.9

@@ -105,8 +105,10 @@ def test_grey_pixels_have_a_ceiling_below_zero():
     assert float(bernoulli_log_likelihood(torch.logit(grey) + 0.1, grey)) < ceiling
 
 
-@pytest.mark.parametrize("call", [gaussian_kl, reparameterize, bernoulli_log_likelihood,
-                                  lambda mean, x: gaussian_log_likelihood(mean, x, 1.0)])
+@pytest.mark.parametrize(
+    "call",
+    [gaussian_kl, reparameterize, bernoulli_log_likelihood, lambda mean, x: gaussian_log_likelihood(mean, x, 1.0)],
+)
 def test_shapes_that_would_broadcast_are_refused(call):
     with pytest.raises(ValueError, match=r"\(4, 2\).*\(4, 1\)"):
         call(torch.zeros(4, 2), torch.zeros(4, 1))

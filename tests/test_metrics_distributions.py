@@ -9,7 +9,8 @@ from deepunsup_helpers.metrics.distributions import frechet_distance, precision_
 def cloud(n: int, mean, scale, seed: int = 0):
     g = torch.Generator().manual_seed(seed)
     return torch.tensor(mean, dtype=torch.float64) + torch.tensor(scale, dtype=torch.float64) * torch.randn(
-        n, len(mean), generator=g, dtype=torch.float64)
+        n, len(mean), generator=g, dtype=torch.float64
+    )
 
 
 def whitened(n: int, d: int, seed: int = 0):
@@ -67,13 +68,16 @@ def test_precision_agrees_with_a_slow_loop():
     assert precision_recall(real, fake, k=3).precision == pytest.approx(inside / 30)
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: frechet_distance(torch.zeros(5, 2), torch.zeros(5, 3)), "2 and 3 features"),
-    (lambda: frechet_distance(torch.zeros(1, 2), torch.zeros(5, 2)), "at least 2"),
-    (lambda: precision_recall(torch.zeros(3, 2), torch.zeros(9, 2)), "at least 4"),
-    (lambda: precision_recall(torch.zeros(9, 2), torch.zeros(9, 2), k=0), "at least 1"),
-    (lambda: frechet_distance(torch.zeros(5), torch.zeros(5)), r"\(N, D\)"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: frechet_distance(torch.zeros(5, 2), torch.zeros(5, 3)), "2 and 3 features"),
+        (lambda: frechet_distance(torch.zeros(1, 2), torch.zeros(5, 2)), "at least 2"),
+        (lambda: precision_recall(torch.zeros(3, 2), torch.zeros(9, 2)), "at least 4"),
+        (lambda: precision_recall(torch.zeros(9, 2), torch.zeros(9, 2), k=0), "at least 1"),
+        (lambda: frechet_distance(torch.zeros(5), torch.zeros(5)), r"\(N, D\)"),
+    ],
+)
 def test_wrong_clouds_are_said(call, message):
     with pytest.raises(ValueError, match=message):
         call()

@@ -55,13 +55,16 @@ def test_order_scale_and_shift_do_not_matter():
     assert mode_coverage(8 * samples + 4, 8 * ring.means + 4, 8 * ring.sigma) == found
 
 
-@pytest.mark.parametrize("samples, means, sigma, message", [
-    (torch.zeros(3, 2), torch.zeros(2, 3), 1.0, "same space"),
-    (torch.zeros(3, 2), torch.zeros(2, 2), 0.0, "above 0"),
-    (torch.zeros(0, 2), torch.zeros(2, 2), 1.0, "samples is empty"),
-    (torch.full((3, 2), float("nan")), torch.zeros(2, 2), 1.0, "NaN"),
-    (torch.zeros(3), torch.zeros(2, 2), 1.0, "expected one row"),
-])
+@pytest.mark.parametrize(
+    "samples, means, sigma, message",
+    [
+        (torch.zeros(3, 2), torch.zeros(2, 3), 1.0, "same space"),
+        (torch.zeros(3, 2), torch.zeros(2, 2), 0.0, "above 0"),
+        (torch.zeros(0, 2), torch.zeros(2, 2), 1.0, "samples is empty"),
+        (torch.full((3, 2), float("nan")), torch.zeros(2, 2), 1.0, "NaN"),
+        (torch.zeros(3), torch.zeros(2, 2), 1.0, "expected one row"),
+    ],
+)
 def test_wrong_arguments_are_said(samples, means, sigma, message):
     with pytest.raises(ValueError, match=message):
         mode_coverage(samples, means, sigma)

@@ -22,8 +22,9 @@ def some_model(dimensions=5, latent_dim=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     W, _ = torch.linalg.qr(torch.randn(dimensions, latent_dim, generator=generator, dtype=torch.float64))
     W = W * torch.linspace(2.0, 1.0, latent_dim, dtype=torch.float64)  # orthogonal columns: a diagonal posterior
-    return ProbabilisticPCA(torch.randn(dimensions, generator=generator, dtype=torch.float64), W,
-                            torch.tensor(0.5, dtype=torch.float64))
+    return ProbabilisticPCA(
+        torch.randn(dimensions, generator=generator, dtype=torch.float64), W, torch.tensor(0.5, dtype=torch.float64)
+    )
 
 
 def draw(model, n, seed=1):
@@ -42,8 +43,11 @@ def log_weights(model, x, mu, sd, samples, seed=2):
     generator = torch.Generator().manual_seed(seed)
     z = mu + sd * torch.randn(samples, *mu.shape, generator=generator, dtype=torch.float64)
     likelihood = distributions.Normal(model.mean + z @ model.W.T, model.sigma).log_prob(x).sum(-1)
-    return (likelihood + distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-            - distributions.Normal(mu, sd).log_prob(z).sum(-1))
+    return (
+        likelihood
+        + distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+        - distributions.Normal(mu, sd).log_prob(z).sum(-1)
+    )
 
 
 def test_exact_likelihood_equals_the_dense_gaussian():
@@ -114,8 +118,9 @@ def test_elbo_in_closed_form_is_tight_at_the_posterior_and_below_elsewhere():
     torch.testing.assert_close(elbo(mu, variance), exact)
     for other in (elbo(mu + 0.1, variance), elbo(mu, 1.5 * variance), elbo(mu, variance / 1.5)):
         assert (other < exact - 1e-3).all()
-    gap = distributions.kl_divergence(distributions.Normal(mu + 0.1, variance.sqrt()),
-                                      distributions.Normal(mu, variance.sqrt())).sum(1)
+    gap = distributions.kl_divergence(
+        distributions.Normal(mu + 0.1, variance.sqrt()), distributions.Normal(mu, variance.sqrt())
+    ).sum(1)
     torch.testing.assert_close(exact - elbo(mu + 0.1, variance), gap)  # the gap is KL(q || posterior)
 
 
@@ -143,8 +148,9 @@ def test_weights_of_any_size_and_their_effective_number():
     assert float(effective_sample_size(halves)) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("bad, told", [(torch.zeros(5), r"\(K, N\)"), (torch.tensor([[math.nan]]), "NaN"),
-                                       (torch.zeros(0, 3), "empty")])
+@pytest.mark.parametrize(
+    "bad, told", [(torch.zeros(5), r"\(K, N\)"), (torch.tensor([[math.nan]]), "NaN"), (torch.zeros(0, 3), "empty")]
+)
 def test_bad_weights_are_named(bad, told):
     with pytest.raises(ValueError, match=told):
         importance_log_likelihood(bad)

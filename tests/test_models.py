@@ -45,13 +45,16 @@ def test_mlp_has_no_activation_after_the_last_layer():
     assert [type(layer).__name__ for layer in layers] == ["Linear", "ReLU", "Linear"]
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: MLPAutoencoder((28, 28), 2), "image_shape must be"),
-    (lambda: ConvAutoencoder((1, 3, 8), 2), "at least 4x4"),
-    (lambda: MLPAutoencoder((1, 4, 4), 2, activation="swish"), "unknown activation 'swish'"),
-    (lambda: MLPAutoencoder((1, 4, 4), 2, output="softmax"), "unknown output 'softmax'"),
-    (lambda: mlp([4]), "at least an input and an output"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MLPAutoencoder((28, 28), 2), "image_shape must be"),
+        (lambda: ConvAutoencoder((1, 3, 8), 2), "at least 4x4"),
+        (lambda: MLPAutoencoder((1, 4, 4), 2, activation="swish"), "unknown activation 'swish'"),
+        (lambda: MLPAutoencoder((1, 4, 4), 2, output="softmax"), "unknown output 'softmax'"),
+        (lambda: mlp([4]), "at least an input and an output"),
+    ],
+)
 def test_wrong_arguments_are_said(make, message):
     with pytest.raises(ValueError, match=message):
         make()

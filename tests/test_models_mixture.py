@@ -39,8 +39,9 @@ def test_the_likelihood_never_falls(seed, components):
 def test_density_equals_torch_distributions():
     x = clumps(40)
     mixture = fit_mixture(x, 3, steps=5, seed=0)[0]
-    theirs = distributions.MixtureSameFamily(distributions.Categorical(mixture.weights),
-                                             distributions.MultivariateNormal(mixture.means, mixture.covariances))
+    theirs = distributions.MixtureSameFamily(
+        distributions.Categorical(mixture.weights), distributions.MultivariateNormal(mixture.means, mixture.covariances)
+    )
     torch.testing.assert_close(log_joint(mixture, x).logsumexp(dim=1), theirs.log_prob(x))
 
 
@@ -57,8 +58,15 @@ def test_scikit_learn_takes_the_same_steps():
 
     x = clumps()
     start = start_mixture(x, 3, seed=1)
-    theirs = GaussianMixture(3, weights_init=start.weights, means_init=start.means, reg_covar=0, tol=0, max_iter=7,
-                             precisions_init=torch.linalg.inv(start.covariances))
+    theirs = GaussianMixture(
+        3,
+        weights_init=start.weights,
+        means_init=start.means,
+        reg_covar=0,
+        tol=0,
+        max_iter=7,
+        precisions_init=torch.linalg.inv(start.covariances),
+    )
     with pytest.warns(Warning, match="converge"):
         theirs.fit(x.numpy())
     ours = start

@@ -62,8 +62,10 @@ def test_the_first_half_of_the_encoder_is_mu():
 def test_a_linear_vae_with_the_exact_posterior_has_the_exact_likelihood():
     """log p(x, z) - log q(z | x) is then log p(x) for each z; with the KL in closed form, on average over z."""
     generator = torch.Generator().manual_seed(1)
-    x = (torch.randn(300, 2, generator=generator) @ torch.randn(2, 6, generator=generator)
-         + 0.3 * torch.randn(300, 6, generator=generator)).reshape(300, 1, 2, 3)
+    x = (
+        torch.randn(300, 2, generator=generator) @ torch.randn(2, 6, generator=generator)
+        + 0.3 * torch.randn(300, 6, generator=generator)
+    ).reshape(300, 1, 2, 3)
     exact = fit_probabilistic_pca(x, 2)
     model = linear_vae(exact, (1, 2, 3))
     torch.manual_seed(2)
@@ -71,8 +73,13 @@ def test_a_linear_vae_with_the_exact_posterior_has_the_exact_likelihood():
         bounds = []
         for _ in range(400):
             out = model(x)
-            terms = vae_loss(out.logits, x, out.mu, out.logvar,
-                             log_likelihood=lambda mean, x: gaussian_log_likelihood(mean, x, exact.sigma.float()))
+            terms = vae_loss(
+                out.logits,
+                x,
+                out.mu,
+                out.logvar,
+                log_likelihood=lambda mean, x: gaussian_log_likelihood(mean, x, exact.sigma.float()),
+            )
             bounds.append(-float(terms.total))
     bounds = torch.tensor(bounds, dtype=torch.float64)
     truth = float(ppca_log_likelihood(exact, x).mean())
@@ -94,12 +101,15 @@ def linear_vae(exact, shape):
     return model
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: MLPVAE((28, 28), 2), "image_shape must be"),
-    (lambda: ConvVAE((1, 3, 8), 2), "at least 4x4"),
-    (lambda: ConvVAE((8, 8), 2), "image_shape must be"),
-    (lambda: MLPVAE((1, 4, 4), 2, activation="swish"), "unknown activation 'swish'"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: MLPVAE((28, 28), 2), "image_shape must be"),
+        (lambda: ConvVAE((1, 3, 8), 2), "at least 4x4"),
+        (lambda: ConvVAE((8, 8), 2), "image_shape must be"),
+        (lambda: MLPVAE((1, 4, 4), 2, activation="swish"), "unknown activation 'swish'"),
+    ],
+)
 def test_wrong_arguments_are_said(make, message):
     with pytest.raises(ValueError, match=message):
         make()

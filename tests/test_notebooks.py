@@ -45,7 +45,9 @@ def test_outputs_are_stored_whole_and_in_order(path):
     assert not [output for output in outputs(notebook) if output.get("name") == "stderr"]
     assert "widgets" not in notebook.metadata and "papermill" not in notebook.metadata
     assert notebook.metadata.kernelspec.name == "python3"
-    assert not PLACES.search(json.dumps([cell.get("outputs", []) for cell in code])), "an output names a folder of one machine"
+    assert not PLACES.search(json.dumps([cell.get("outputs", []) for cell in code])), (
+        "an output names a folder of one machine"
+    )
     assert path.stat().st_size < 1_500_000, "larger than a notebook should be: fewer or smaller figures"
 
 
@@ -59,8 +61,13 @@ def test_anatomy(path):
     assert any("image/png" in output.get("data", {}) for output in tagged(notebook, "flagship")[0].outputs)
     blanks = [cell for cell in notebook.cells if "### BEGIN SOLUTION" in cell.source]
     assert len(blanks) == 3
-    text = "".join(output.get("text", "") for cell in notebook.cells if cell.cell_type == "code"
-                   for output in cell.outputs if output.output_type == "stream")
+    text = "".join(
+        output.get("text", "")
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "stream"
+    )
     assert text.count(": passed.") >= 3, "the stored solutions pass their own checks"
 
 
@@ -74,7 +81,9 @@ def test_every_figure_has_alt_text(path):
 
 def deepunsup(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     code = "from deepunsup_helpers.runner.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, capture_output=True, text=True, timeout=600
+    )
 
 
 def smoke(path: Path, folder: Path, *parameters: str) -> dict:
@@ -112,7 +121,7 @@ def write_colour_folder(folder: Path) -> Path:
         (folder / label).mkdir(parents=True)
         for k in range(150):
             pixels = random.integers(0, 100, (12, 10, 3), dtype=np.uint8)
-            pixels[3:9, 2 + k % 4:6 + k % 4, channel] += 150
+            pixels[3:9, 2 + k % 4 : 6 + k % 4, channel] += 150
             Image.fromarray(pixels).save(folder / label / f"{k}.png")
     return folder
 

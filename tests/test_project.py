@@ -40,7 +40,9 @@ def test_each_dependency_has_its_reason():
 
 
 def test_constraints_pin_every_dependency_and_name_no_address(project):
-    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.!+-]+", line) for line in lines)
     pinned = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in lines}
     extras = [text for group in project["optional-dependencies"].values() for text in group]
@@ -48,8 +50,10 @@ def test_constraints_pin_every_dependency_and_name_no_address(project):
 
 
 def test_importing_the_package_is_light():
-    code = ("import sys, deepunsup_helpers, deepunsup_helpers.exercises\n"
-            "print('torch' in sys.modules, 'matplotlib' in sys.modules)")
+    code = (
+        "import sys, deepunsup_helpers, deepunsup_helpers.exercises\n"
+        "print('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert out.split() == ["False", "False"]
 
@@ -72,8 +76,21 @@ def test_two_workers_see_half_of_the_cores_each(tmp_path):
     for name in "ab":
         (tmp_path / f"test_{name}.py").write_text(
             "import pathlib, torch\n"
-            f"def test(): pathlib.Path(r'{tmp_path}', 'threads_{name}').write_text(str(torch.get_num_threads()))\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider", str(tmp_path)]
+            f"def test(): pathlib.Path(r'{tmp_path}', 'threads_{name}').write_text(str(torch.get_num_threads()))\n"
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "2",
+        "--dist",
+        "loadfile",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path),
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
     assert {(tmp_path / f"threads_{name}").read_text() for name in "ab"} == {str(max(1, os.cpu_count() // 2))}
 
@@ -100,6 +117,9 @@ def test_what_the_readme_names_is_there():
 
 def test_the_code_is_lint_free():
     pytest.importorskip("ruff", reason="ruff comes with the extra [dev]")
-    run = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)],
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)],
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stdout

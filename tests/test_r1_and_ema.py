@@ -52,7 +52,9 @@ def test_r1_shrinks_the_orbit_of_the_dirac_game_as_its_eigenvalues_say(gamma):
         path = []
         for _ in range(10):
             real = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
-            loss = nn.functional.softplus(psi * theta.detach()).sum() + gamma / 2 * r1_penalty((real * psi).sum(1), real)
+            loss = nn.functional.softplus(psi * theta.detach()).sum() + gamma / 2 * r1_penalty(
+                (real * psi).sum(1), real
+            )
             update(opt_d, loss)
             update(opt_g, nn.functional.softplus(-psi * theta).sum())
             path.append(torch.stack([theta, psi]).detach().squeeze(1))

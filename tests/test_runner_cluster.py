@@ -60,7 +60,20 @@ def cluster(request, tmp_path_factory):
 def test_a_cluster_runs_a_sweep(cluster, tmp_path):
     backend, address, secret = cluster
     toy(tmp_path)
-    words = ["sweep", "04", "-p", "epochs=1,2", "-p", "rate=0.5,3", "-o", "out", "--backend", backend, "--address", address]
+    words = [
+        "sweep",
+        "04",
+        "-p",
+        "epochs=1,2",
+        "-p",
+        "rate=0.5,3",
+        "-o",
+        "out",
+        "--backend",
+        backend,
+        "--address",
+        address,
+    ]
     done = deepunsup(*words, cwd=tmp_path, timeout=180, **secret)
     assert done.returncode == 1 and "2 completed, 2 failed" in done.stdout, done.stderr
     assert "4 runs (epochs: 2, rate: 2)" in done.stdout and "2 at once" in done.stdout
@@ -107,7 +120,9 @@ def test_the_probe_says_what_is_missing(tmp_path):
         assert answer(tmp_path / "out", token) == f"digest {package_digest()}"
         judge_probe({"one": f"digest {package_digest()}"}, tmp_path / "out", token)
         with pytest.raises(Fault) as fault:
-            judge_probe({"one": "digest 0", "two": "it does not see", "three": OSError("gone")}, tmp_path / "out", token)
+            judge_probe(
+                {"one": "digest 0", "two": "it does not see", "three": OSError("gone")}, tmp_path / "out", token
+            )
         for said in ("one: it has another version", "two: it does not see", "three: OSError: gone"):
             assert said in str(fault.value)
     assert not list((tmp_path / "out" / "status").iterdir())

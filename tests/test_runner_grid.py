@@ -103,7 +103,9 @@ def test_values_of_python_and_yaml(parameter, wish, values):
 
 
 def test_the_grid_is_every_combination_with_the_preset_beneath(notebook, tmp_path):
-    axes = read_axes(notebook, preset="small", wishes={"epochs": "1,2", "quick": "false,true", "guess": "7"}, caller=tmp_path)
+    axes = read_axes(
+        notebook, preset="small", wishes={"epochs": "1,2", "quick": "false,true", "guess": "7"}, caller=tmp_path
+    )
     assert axes.fixed == {"rate": 2.0, "guess": 7}
     assert axes.grid() == [
         {"rate": 2.0, "guess": 7, "epochs": epochs, "quick": quick} for epochs in (1, 2) for quick in (False, True)
@@ -140,7 +142,12 @@ def test_a_parameter_file(tmp_path, notebook):
     file = tmp_path / "grid.yaml"
     file.write_text("epochs: 0..2\nrate: [1e-4, 0.5]\nquick: true\nsizes: [[2], [4, 8]]\ndataset: strokes, digits\n")
     axes = read_axes(notebook, preset=None, wishes=read_parameter_file(file), caller=tmp_path)
-    assert axes.swept == {"epochs": [0, 1, 2], "rate": [1e-4, 0.5], "sizes": [[2], [4, 8]], "dataset": ["strokes", "digits"]}
+    assert axes.swept == {
+        "epochs": [0, 1, 2],
+        "rate": [1e-4, 0.5],
+        "sizes": [[2], [4, 8]],
+        "dataset": ["strokes", "digits"],
+    }
     assert axes.fixed == {"quick": True}
     for content, said in (("- 1\n- 2\n", "a table"), ("a: [1,\n", "not YAML")):
         file.write_text(content)

@@ -64,8 +64,21 @@ def test_the_table_can_be_read_again(tmp_path, rows):
     write_results(tmp_path / "results.csv", rows)
     with open(tmp_path / "results.csv", newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
-    assert list(read[0]) == ["width", "seed", "status", "seconds", "loss", "share", "dataset", "sizes", "error", "folder"]
-    assert [(int(r["width"]), int(r["seed"])) for r in read] == [(r.parameters["width"], r.parameters["seed"]) for r in rows]
+    assert list(read[0]) == [
+        "width",
+        "seed",
+        "status",
+        "seconds",
+        "loss",
+        "share",
+        "dataset",
+        "sizes",
+        "error",
+        "folder",
+    ]
+    assert [(int(r["width"]), int(r["seed"])) for r in read] == [
+        (r.parameters["width"], r.parameters["seed"]) for r in rows
+    ]
     assert read[0]["dataset"] == "a,b" and json.loads(read[0]["sizes"]) == [1, 2]
     assert float(read[3]["share"]) == 1 / 8 and read[-1]["loss"] == "" and read[-1]["error"] == "ValueError: <b>"
 
@@ -79,7 +92,10 @@ def test_a_metric_named_as_a_parameter_keeps_its_own_column(tmp_path, rows):
 
 def test_rows_are_those_that_would_be_computed_alike_today(tmp_path):
     parameters = {"width": 2, "seed": 0, "sizes": [1]}
-    for key, status in ((point_key("n", "p", parameters), "completed"), (point_key("n", "older", parameters), "completed")):
+    for key, status in (
+        (point_key("n", "p", parameters), "completed"),
+        (point_key("n", "older", parameters), "completed"),
+    ):
         place = tmp_path / "points" / key
         place.mkdir(parents=True)
         (place / "parameters.json").write_text(json.dumps(parameters))
@@ -108,14 +124,16 @@ def test_the_page_says_what_was_found(page):
     assert "ValueError: &lt;b&gt;" in text, "nothing of a run's text is taken for markup"
     assert "8 9.6667 ± 2.1 0.125 ± 0" in text and "2 3.6667 ± 2.1 0.5 ± 0" in text
     assert text.index("8 9.6667") < text.index("2 3.6667"), "the least share first"
-    assert html.count("<li><a href=\"points/k") == 1 + 2, "the failure, and a picture of each configuration"
+    assert html.count('<li><a href="points/k') == 1 + 2, "the failure, and a picture of each configuration"
     for link in re.findall(r'href="(points/[^"]+)"', html):
         assert (page.parent / link).exists()
 
 
 def test_pictures_are_small_and_inside(page):
     html = page.read_text(encoding="utf-8")
-    pictures = [Image.open(io.BytesIO(base64.b64decode(text))) for text in re.findall(r"data:image/png;base64,([^\"]+)", html)]
+    pictures = [
+        Image.open(io.BytesIO(base64.b64decode(text))) for text in re.findall(r"data:image/png;base64,([^\"]+)", html)
+    ]
     assert [picture.size for picture in pictures[-2:]] == [(480, 160)] * 2
     assert len(pictures) == 1 + 2, "one figure for the only swept parameter but the seed"
     assert "http" not in html.replace("http-equiv", "")

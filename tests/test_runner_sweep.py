@@ -43,7 +43,9 @@ log("end")
 
 def toy(folder: Path, *cells, **about) -> Path:
     """A notebook 04 that writes log.txt beside itself."""
-    return write(folder / "notebooks" / "04_toy.ipynb", code(LOG), *cells, code(WORK), code(FIGURE, "flagship"), **about)
+    return write(
+        folder / "notebooks" / "04_toy.ipynb", code(LOG), *cells, code(WORK), code(FIGURE, "flagship"), **about
+    )
 
 
 def ends(folder: Path, what: str = "end") -> list[str]:
@@ -88,7 +90,9 @@ def swept(tmp_path_factory):
 def test_a_sweep_runs_every_combination_and_tells_failures(swept):
     folder, first, _, _, before = swept
     assert first.returncode == 1 and len(before) == 6
-    assert "6 runs (epochs: 2, rate: 3); about 6.0 s, going by the default run; 2 at once; results in out" in first.stdout
+    assert (
+        "6 runs (epochs: 2, rate: 3); about 6.0 s, going by the default run; 2 at once; results in out" in first.stdout
+    )
     assert "4 completed, 2 failed (--retry-failed runs them again)" in first.stdout
     failed = [line for line in first.stdout.splitlines() if "three is <too> much" in line]
     assert len(failed) == 2 and all("rate=3.0: failed, ValueError" in line and "report.html" in line for line in failed)
@@ -107,7 +111,9 @@ def test_finished_points_are_not_run_again(swept):
 
 def test_the_table_holds_every_point_of_the_folder(swept):
     rows = table(swept[0] / "out")
-    assert [(row["epochs"], row["rate"]) for row in rows] == [(e, r) for e in "12" for r in ("0.5", "1.0", "2.0", "3.0")]
+    assert [(row["epochs"], row["rate"]) for row in rows] == [
+        (e, r) for e in "12" for r in ("0.5", "1.0", "2.0", "3.0")
+    ]
     for row in rows:
         told = facts(swept[0] / "out" / row["folder"])
         assert told["status"] == row["status"] == ("failed" if row["rate"] == "3.0" else "completed")
@@ -161,7 +167,11 @@ def test_what_a_key_depends_on(tmp_path):
     parameters = {"epochs": 1, "rate": 0.5}
     key = point_key(digest, "package", parameters)
     assert key == point_key(digest, "package", dict(reversed(parameters.items())))
-    others = [(digest, "other", parameters), ("other", "package", parameters), (digest, "package", {"epochs": 1, "rate": 1.0})]
+    others = [
+        (digest, "other", parameters),
+        ("other", "package", parameters),
+        (digest, "package", {"epochs": 1, "rate": 1.0}),
+    ]
     assert len({key, *(point_key(*other) for other in others)}) == 4
 
 
@@ -271,7 +281,9 @@ def test_gpus_are_taken_in_turn(tmp_path):
     tool.chmod(0o755)
     toy(tmp_path)
     path = f"{tool.parent}{os.pathsep}{os.environ['PATH']}"
-    done = deepunsup("sweep", "04", "-p", "epochs=1..4", "-o", "out", cwd=tmp_path, PATH=path, CUDA_VISIBLE_DEVICES=None)
+    done = deepunsup(
+        "sweep", "04", "-p", "epochs=1..4", "-o", "out", cwd=tmp_path, PATH=path, CUDA_VISIBLE_DEVICES=None
+    )
     assert done.returncode == 0, done.stderr
     seen = {facts(place, "parameters.json")["epochs"]: facts(place, "seen.json")["CUDA_VISIBLE_DEVICES"]
             for place in (tmp_path / "out" / "points").iterdir()}  # fmt: skip
@@ -289,7 +301,9 @@ def test_the_users_choice_of_gpus_is_kept(monkeypatch, visible, names):
 def test_python_does_the_same(tmp_path):
     toy(tmp_path)
     lines: list[str] = []
-    result = sweep("04", {"epochs": range(1, 3), "rate": [0.5, 1]}, jobs=2, output="out", caller=tmp_path, tell=lines.append)
+    result = sweep(
+        "04", {"epochs": range(1, 3), "rate": [0.5, 1]}, jobs=2, output="out", caller=tmp_path, tell=lines.append
+    )
     assert result.exit_code == 0 and len(result.rows) == 4 and lines[-1] == "summary: out/summary.html"
     frame = result.table()
     assert frame.loss.tolist() == [1.25, 2.0, 2.25, 3.0] and frame.share.mean() == pytest.approx((1 / 2 + 1 / 3) / 2)

@@ -91,7 +91,9 @@ def test_resuming_is_bit_for_bit_the_same_as_never_stopping(tmp_path):
     fit(step, ThreeBatches(), epochs=2, state=state, checkpoint=tmp_path / "c.pt", progress=False)
     torch.rand(7)  # time passes, generators move on
     second, step, state = setup(seed=99, noise=True)
-    resumed = fit(step, ThreeBatches(seed=99), epochs=6, state=state, checkpoint=tmp_path / "c.pt", resume=True, progress=False)
+    resumed = fit(
+        step, ThreeBatches(seed=99), epochs=6, state=state, checkpoint=tmp_path / "c.pt", resume=True, progress=False
+    )
     assert torch.equal(weights(second), weights(model))
     assert not torch.equal(weights(first), weights(model))
     assert resumed.train == whole.train and resumed.epochs == 6
@@ -118,9 +120,15 @@ def test_modes_train_in_the_step_eval_in_validation_hooks_and_after():
         modes["step"] = model.training
         return step(x)
 
-    fit(stepping, ThreeBatches(), epochs=1, state=state, progress=False,
+    fit(
+        stepping,
+        ThreeBatches(),
+        epochs=1,
+        state=state,
+        progress=False,
         validate=lambda: modes.update(validate=model.training, grad=torch.is_grad_enabled()) or {},
-        hooks=[lambda e, h: modes.update(hook=model.training)])
+        hooks=[lambda e, h: modes.update(hook=model.training)],
+    )
     assert modes == {"step": True, "validate": False, "grad": False, "hook": False} and not model.training
 
 
@@ -233,12 +241,14 @@ def test_seeds_repeat():
 
 def test_denormal_numbers_are_flushed_in_every_thread():
     """Halves of the smallest normal numbers, over both threads; in a fresh process, whose threads are not there yet."""
-    code = ("import torch\n"
-            "from deepunsup_helpers.training import seed_everything\n"
-            "seed_everything(0)\n"
-            "torch.set_num_threads(2)\n"
-            "x = torch.full((1 << 18,), 1.2e-38)\n"
-            "print((0.5 * x == 0).float().mean().item())")
+    code = (
+        "import torch\n"
+        "from deepunsup_helpers.training import seed_everything\n"
+        "seed_everything(0)\n"
+        "torch.set_num_threads(2)\n"
+        "x = torch.full((1 << 18,), 1.2e-38)\n"
+        "print((0.5 * x == 0).float().mean().item())"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush denormal numbers")
@@ -274,7 +284,9 @@ def test_rounded_or_slow_products_are_forbidden_again(kept_from_it, products_set
     before = products_setting.fp32_precision
     if kept_from_it == "rounding":
         product = torch.Tensor.__matmul__
-        rounded = lambda a, b: product(a.bfloat16(), b.bfloat16()).float() if a.dtype == torch.float32 else product(a, b)
+        rounded = lambda a, b: (
+            product(a.bfloat16(), b.bfloat16()).float() if a.dtype == torch.float32 else product(a, b)
+        )
         monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     seconds = iter([1.0, 0.1 if kept_from_it == "rounding" else 1.0])
     monkeypatch.setattr(devices, "_product_seconds", lambda a, b: next(seconds))
@@ -292,18 +304,25 @@ def test_compiled_modules_train_as_the_plain_ones_do_and_are_plain_afterwards(ba
     plain, step, state = setup()
     expected = fit(step, ThreeBatches(), epochs=2, state=state, progress=False)
     model, step, state = setup()
-    history = fit(step, ThreeBatches(), epochs=2, state=state, compile=True, checkpoint=tmp_path / "c.pt", progress=False)
+    history = fit(
+        step, ThreeBatches(), epochs=2, state=state, compile=True, checkpoint=tmp_path / "c.pt", progress=False
+    )
     assert (weights(model) - weights(plain)).abs().max() < 1e-5
     assert history.train["loss"] == pytest.approx(expected.train["loss"], rel=1e-4)
     assert torch._dynamo.utils.counters["frames"]["ok"] > 0  # it was compiled
-    assert model._compiled_call_impl is None and set(torch.load(tmp_path / "c.pt")["state"]["model"]) == set(plain.state_dict())
+    assert model._compiled_call_impl is None and set(torch.load(tmp_path / "c.pt")["state"]["model"]) == set(
+        plain.state_dict()
+    )
 
 
 def test_channels_last_convolutions_train_as_others_do():
     """The layout survives `fit` and the optimizer's memory, the hidden maps have it, and the numbers are the same."""
+
     def run(**layout):
         seed_everything(0)
-        model = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2), nn.ReLU(), nn.ConvTranspose2d(4, 2, 3, stride=2)).to("cpu", **layout)
+        model = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2), nn.ReLU(), nn.ConvTranspose2d(4, 2, 3, stride=2)).to(
+            "cpu", **layout
+        )
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
 
         def step(x):

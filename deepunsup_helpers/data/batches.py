@@ -23,7 +23,9 @@ def _check_batches(n: int, batch_size: int, drop_last: bool, rank: int, ranks: i
     if not 0 <= rank < ranks:
         raise DataError(f"rank={rank} of ranks={ranks}: expected a number from 0 to ranks - 1")
     if min(n, batch_size) < ranks:
-        raise DataError(f"a batch of {min(n, batch_size)} cannot be split over {ranks} processes; raise batch_size or use fewer")
+        raise DataError(
+            f"a batch of {min(n, batch_size)} cannot be split over {ranks} processes; raise batch_size or use fewer"
+        )
 
 
 def _count_batches(n: int, batch_size: int, drop_last: bool, ranks: int) -> int:
@@ -100,8 +102,9 @@ class Batches:
 class _EpochOrder:
     """A batch sampler whose every iteration draws one permutation from `generator`, as `Batches` does."""
 
-    def __init__(self, n: int, batch_size: int, shuffle: bool, drop_last: bool, generator: torch.Generator, rank: int,
-                 ranks: int):
+    def __init__(
+        self, n: int, batch_size: int, shuffle: bool, drop_last: bool, generator: torch.Generator, rank: int, ranks: int
+    ):
         self.n, self.batch_size, self.shuffle, self.drop_last = n, batch_size, shuffle, drop_last
         self.generator, self.rank, self.ranks = generator, rank, ranks
 

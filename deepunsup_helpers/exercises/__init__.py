@@ -40,6 +40,8 @@ def checked(mine: Callable, exercise: Exercise) -> Callable:
     if result.passed:
         print(f"{exercise.name}: passed. {result.message}")
         return mine
-    print(f"{exercise.name}: not yet. {result.message[0].upper() + result.message[1:].rstrip('.')}.\n"
-          "The notebook goes on with the reference solution.")
+    print(
+        f"{exercise.name}: not yet. {result.message[0].upper() + result.message[1:].rstrip('.')}.\n"
+        "The notebook goes on with the reference solution."
+    )
     return exercise.reference

@@ -17,6 +17,7 @@ def _recognise(found: float, known: dict[str, float]) -> str | None:
 
 # --- confident_fraction ----------------------------------------------------------------------------------------------
 
+
 def confident_fraction_reference(logits: Tensor, threshold: float = 0.8) -> float:
     """The share of images whose largest probability is above the threshold and belongs to a class, not to "none of them".
 
@@ -46,9 +47,12 @@ def _check_confident_fraction(confident_fraction: Callable) -> Result:
     certain = torch.full((4, 11), -20.0)
     certain[[0, 1, 2, 3], [0, 9, 10, 10]] = 20.0
     if abs(float(confident_fraction(certain)) - 0.5) > 1e-6:
-        return Result(False, "of four certain verdicts, 0, 9, none, none, two are digits: the answer is 0.5, with a "
-                             "threshold of 0.8 by default")
-    return Result(True, "It counts sure verdicts for a digit, and neither doubt nor a sure \"none of them\".")
+        return Result(
+            False,
+            "of four certain verdicts, 0, 9, none, none, two are digits: the answer is 0.5, with a "
+            "threshold of 0.8 by default",
+        )
+    return Result(True, 'It counts sure verdicts for a digit, and neither doubt nor a sure "none of them".')
 
 
 def _verdict(found: float, logits: Tensor, p: Tensor, threshold: float) -> str | None:
@@ -60,28 +64,42 @@ def _verdict(found: float, logits: Tensor, p: Tensor, threshold: float) -> str |
     right = share(ten.max(1).values > threshold)  # above one half: the largest of ten is then the largest of all
     if abs(found - right) < 1e-6:
         return None
-    message = _recognise(found, {
-        "the eleventh class is counted too: a sure \"none of them\" is no confident digit": share(largest > threshold),
-        "the softmax runs over the ten digits alone, so the judge can no longer say \"none of them\"":
-            share(logits[:, :10].softmax(1).max(1).values > threshold),
-        "the threshold is for probabilities; logits need a softmax first": share(logits[:, :10].max(1).values > threshold),
-        "this adds up all ten probabilities: \"a digit, but which?\" is no confident verdict": share(ten.sum(1) > threshold),
-        "the threshold is ignored: the likeliest answer may have a probability of 0.2": share(p.argmax(1) < 10),
-        "this is the mean of the largest probability, not the share above the threshold": largest.mean().item(),
-        "this is the mean of the digits' largest probability, not the share above the threshold":
-            ten.max(1).values.mean().item(),
-        "this is the number of images: divide by how many there are": right * len(p),
-        "this is a percentage: the share lies between 0 and 1": right * 100,
-        "this is the share of those refused": 1 - right,
-        "the softmax runs over the batch, axis 0: each image has probabilities of its own, axis 1":
-            share(logits.softmax(0)[:, :10].max(1).values > threshold),
-        "this divides by the verdicts for a digit: divide by all images, or a generator of noise with one lucky digit wins":
-            right * len(p) / max(1, int((p.argmax(1) < 10).sum())),
-    })
+    message = _recognise(
+        found,
+        {
+            'the eleventh class is counted too: a sure "none of them" is no confident digit': share(
+                largest > threshold
+            ),
+            'the softmax runs over the ten digits alone, so the judge can no longer say "none of them"': share(
+                logits[:, :10].softmax(1).max(1).values > threshold
+            ),
+            "the threshold is for probabilities; logits need a softmax first": share(
+                logits[:, :10].max(1).values > threshold
+            ),
+            'this adds up all ten probabilities: "a digit, but which?" is no confident verdict': share(
+                ten.sum(1) > threshold
+            ),
+            "the threshold is ignored: the likeliest answer may have a probability of 0.2": share(p.argmax(1) < 10),
+            "this is the mean of the largest probability, not the share above the threshold": largest.mean().item(),
+            "this is the mean of the digits' largest probability, not the share above the threshold": ten.max(1)
+            .values.mean()
+            .item(),
+            "this is the number of images: divide by how many there are": right * len(p),
+            "this is a percentage: the share lies between 0 and 1": right * 100,
+            "this is the share of those refused": 1 - right,
+            "the softmax runs over the batch, axis 0: each image has probabilities of its own, axis 1": share(
+                logits.softmax(0)[:, :10].max(1).values > threshold
+            ),
+            "this divides by the verdicts for a digit: divide by all images, or a generator of noise with one lucky digit wins": right
+            * len(p)
+            / max(1, int((p.argmax(1) < 10).sum())),
+        },
+    )
     return message or f"of random verdicts {right:.3f} are confident at threshold {threshold}; this answers {found:.3f}"
 
 
 # --- r1_penalty ------------------------------------------------------------------------------------------------------
+
 
 def r1_penalty_reference(D: Callable, real: Tensor) -> Tensor:
     """E |grad_x D(x)|^2 at the real images: squared slope, summed over an image, averaged over the batch.
@@ -102,7 +120,11 @@ class _Bowl(nn.Module):
 
     def __init__(self, w: Tensor, s: float):
         super().__init__()
-        self.w, self.s, self.shift = w, nn.Parameter(torch.tensor(s, dtype=w.dtype)), nn.Parameter(torch.zeros((), dtype=w.dtype))
+        self.w, self.s, self.shift = (
+            w,
+            nn.Parameter(torch.tensor(s, dtype=w.dtype)),
+            nn.Parameter(torch.zeros((), dtype=w.dtype)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shift + self.s * (x * self.w).flatten(1).sum(1) + 0.5 * x.square().flatten(1).sum(1)
@@ -120,23 +142,35 @@ def _check_r1_penalty(r1_penalty: Callable) -> Result:
     each = slope.square().sum(1)
     right, logits = each.mean().item(), D(real).detach()
     if abs(found.item() - right) > 1e-6:
-        message = _recognise(found.item(), {
-            "this averages over the pixels: the squared slope of one image is a *sum* over its pixels":
-                slope.square().mean().item(),
-            "this sums over the batch: take the mean, or gamma depends on the batch size": each.sum().item(),
-            "this is the slope's length, not its square": each.sqrt().mean().item(),
-            "this is (length - 1) squared, the penalty of WGAN-GP: R1 pulls the slope to 0":
-                (each.sqrt() - 1).square().mean().item(),
-            "the slopes are averaged before they are squared, and opposite ones cancel": slope.mean(0).square().sum().item(),
-            "this differentiates the *mean* logit, so each slope is N times too small: sum the logits first":
-                right / len(real) ** 2,
-            "this differentiates the mean logit and sums over the batch: N times too small": right / len(real),
-            "this is the slope itself, whose signs cancel: square it": slope.sum(1).mean().item(),
-            "this is gamma / 2 of it already: the step multiplies": right / 2,
-            "this penalises the logit, not its slope": logits.square().mean().item(),
-            "the slope is taken after a sigmoid: it fades where D is sure; differentiate the logit":
-                (each * (logits.sigmoid() * (1 - logits.sigmoid())).square()).mean().item(),
-        })
+        message = _recognise(
+            found.item(),
+            {
+                "this averages over the pixels: the squared slope of one image is a *sum* over its pixels": slope.square()
+                .mean()
+                .item(),
+                "this sums over the batch: take the mean, or gamma depends on the batch size": each.sum().item(),
+                "this is the slope's length, not its square": each.sqrt().mean().item(),
+                "this is (length - 1) squared, the penalty of WGAN-GP: R1 pulls the slope to 0": (each.sqrt() - 1)
+                .square()
+                .mean()
+                .item(),
+                "the slopes are averaged before they are squared, and opposite ones cancel": slope.mean(0)
+                .square()
+                .sum()
+                .item(),
+                "this differentiates the *mean* logit, so each slope is N times too small: sum the logits first": right
+                / len(real) ** 2,
+                "this differentiates the mean logit and sums over the batch: N times too small": right / len(real),
+                "this is the slope itself, whose signs cancel: square it": slope.sum(1).mean().item(),
+                "this is gamma / 2 of it already: the step multiplies": right / 2,
+                "this penalises the logit, not its slope": logits.square().mean().item(),
+                "the slope is taken after a sigmoid: it fades where D is sure; differentiate the logit": (
+                    each * (logits.sigmoid() * (1 - logits.sigmoid())).square()
+                )
+                .mean()
+                .item(),
+            },
+        )
         known = f"on a judge whose slope is known it should be {right:.3f}; this gives {found.item():.3f}"
         return Result(False, message or known)
     if not found.requires_grad:
@@ -150,6 +184,7 @@ def _check_r1_penalty(r1_penalty: Callable) -> Result:
 
 
 # --- ema_update ------------------------------------------------------------------------------------------------------
+
 
 @torch.no_grad()
 def ema_update_reference(slow: nn.Module, fast: nn.Module, decay: float) -> None:
@@ -183,8 +218,10 @@ def _check_ema_update(ema_update: Callable) -> Result:
     except RuntimeError as error:
         if "leaf" not in str(error):
             raise
-        return Result(False, "a weight that wants gradients was changed in place while they were recorded: work under "
-                             "torch.no_grad()")
+        return Result(
+            False,
+            "a weight that wants gradients was changed in place while they were recorded: work under torch.no_grad()",
+        )
     after = slow.state_dict()
     if any(not torch.equal(target[name], value) for name, value in fast.state_dict().items()):
         return Result(False, "the fast network was changed: the game is played with it, only the slow copy moves")
@@ -196,7 +233,10 @@ def _check_ema_update(ema_update: Callable) -> Result:
 
     buffers = [name for name in floats if name not in weights]
     wrong = {
-        "nothing moved: change the copy in place (a new tensor under the same name stays in your function)": (weights, 0.0),
+        "nothing moved: change the copy in place (a new tensor under the same name stays in your function)": (
+            weights,
+            0.0,
+        ),
         "the copy took the fast network's weights: keep `decay` of its own": (weights, 1.0),
         "the two shares are swapped: the slow copy keeps `decay` of itself": (weights, decay),
     }
@@ -206,10 +246,15 @@ def _check_ema_update(ema_update: Callable) -> Result:
     if all(torch.allclose(after[n], before[n] + (1 - decay) * target[n]) for n in weights):
         return Result(False, "the two shares do not add up to 1: the copy's own weights need the factor `decay`")
     if not moved(weights, 1 - decay):
-        return Result(False, f"with decay {decay}, a weight of 0 and a fast one of 1 make {1 - decay:.1f}; these do not")
+        return Result(
+            False, f"with decay {decay}, a weight of 0 and a fast one of 1 make {1 - decay:.1f}; these do not"
+        )
     if moved(buffers, 0.0):
-        return Result(False, "the weights are right, but the running mean and variance of batch normalisation stayed behind: "
-                             "they are in state_dict(), not in parameters()")
+        return Result(
+            False,
+            "the weights are right, but the running mean and variance of batch normalisation stayed behind: "
+            "they are in state_dict(), not in parameters()",
+        )
     if not (moved(buffers, 1 - decay) or moved(buffers, 1.0)):
         return Result(False, "the weights are right, but the running mean and variance are neither averaged nor copied")
     for _ in range(200):

@@ -18,8 +18,14 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, *, seed: int) -> T
 
 def _recognise(found: Tensor, candidates: dict[str, Tensor], *, rtol: float = 1e-4, atol: float = 1e-5) -> str | None:
     """The first message whose numbers are those found."""
-    return next((message for message, value in candidates.items()
-                 if torch.allclose(found, value.to(found), rtol=rtol, atol=atol)), None)
+    return next(
+        (
+            message
+            for message, value in candidates.items()
+            if torch.allclose(found, value.to(found), rtol=rtol, atol=atol)
+        ),
+        None,
+    )
 
 
 def _one_number_each(found: Tensor, n: int, latents: int) -> str | None:
@@ -40,6 +46,7 @@ def _one_number_each(found: Tensor, n: int, latents: int) -> str | None:
 
 # --- gaussian_kl -----------------------------------------------------------------------------------------------------
 
+
 def _check_gaussian_kl(gaussian_kl: Callable) -> Result:
     n, latents = 6, 3
     mu, logvar = _uniform((n, latents), -2, 2, seed=1), _uniform((n, latents), 0.3, 1.5, seed=2)
@@ -48,23 +55,27 @@ def _check_gaussian_kl(gaussian_kl: Callable) -> Result:
         return Result(False, wrong)
     var, square = logvar.exp(), mu.square()
     kl = distributions.kl_divergence(distributions.Normal(mu, var.sqrt()), distributions.Normal(0.0, 1.0)).sum(1)
-    message = _recognise(found, {
-        "this averages over the latents; the KL sums, because independent parts add": kl / latents,
-        "the sign is turned: a KL is never negative": -kl,
-        "the factor 1/2 is missing": 2 * kl,
-        "`logvar` is taken for sigma: the variance is exp(logvar)":
-            0.5 * (square + logvar.square() - logvar.square().log() - 1).sum(1),
-        "`logvar` is taken for log sigma: the variance is exp(logvar), not exp(2 logvar)":
-            0.5 * (square + (2 * logvar).exp() - 2 * logvar - 1).sum(1),
-        "`logvar` is taken for the variance: exponentiate it where the variance stands":
-            0.5 * (square + logvar - logvar.log() - 1).sum(1),
-        "the -1 is missing: at the prior this gives D/2, not 0": 0.5 * (square + var - logvar).sum(1),
-        "mu is not squared": 0.5 * (mu + var - logvar - 1).sum(1),
-        "mu is missing: a q in the wrong place costs as well": 0.5 * (var - logvar - 1).sum(1),
-        "the sign of logvar is turned: the log of the variance is subtracted": 0.5 * (square + var + logvar - 1).sum(1),
-        "this is KL(p || q), the other way round: the expectation is under q":
-            0.5 * ((1 + square) / var + logvar - 1).sum(1),
-    })
+    message = _recognise(
+        found,
+        {
+            "this averages over the latents; the KL sums, because independent parts add": kl / latents,
+            "the sign is turned: a KL is never negative": -kl,
+            "the factor 1/2 is missing": 2 * kl,
+            "`logvar` is taken for sigma: the variance is exp(logvar)": 0.5
+            * (square + logvar.square() - logvar.square().log() - 1).sum(1),
+            "`logvar` is taken for log sigma: the variance is exp(logvar), not exp(2 logvar)": 0.5
+            * (square + (2 * logvar).exp() - 2 * logvar - 1).sum(1),
+            "`logvar` is taken for the variance: exponentiate it where the variance stands": 0.5
+            * (square + logvar - logvar.log() - 1).sum(1),
+            "the -1 is missing: at the prior this gives D/2, not 0": 0.5 * (square + var - logvar).sum(1),
+            "mu is not squared": 0.5 * (mu + var - logvar - 1).sum(1),
+            "mu is missing: a q in the wrong place costs as well": 0.5 * (var - logvar - 1).sum(1),
+            "the sign of logvar is turned: the log of the variance is subtracted": 0.5
+            * (square + var + logvar - 1).sum(1),
+            "this is KL(p || q), the other way round: the expectation is under q": 0.5
+            * ((1 + square) / var + logvar - 1).sum(1),
+        },
+    )
     if message:
         return Result(False, message)
     if not torch.allclose(found, kl, rtol=1e-4):
@@ -87,6 +98,7 @@ def _gradient_reaches(function: Callable, passed: Result) -> Result:
 
 # --- reparameterize --------------------------------------------------------------------------------------------------
 
+
 def _check_reparameterize(reparameterize: Callable) -> Result:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -99,8 +111,11 @@ def _moments(reparameterize: Callable) -> Result:
     logvar = torch.tensor([-3.0, -1.2, 0.8], dtype=torch.float64).repeat(n, 1).requires_grad_()
     z = reparameterize(mu, logvar)
     if not isinstance(z, Tensor) or z.shape != mu.shape:
-        return Result(False, f"expected z of shape {tuple(mu.shape)}, like mu; got "
-                             + (str(tuple(z.shape)) if isinstance(z, Tensor) else type(z).__name__))
+        return Result(
+            False,
+            f"expected z of shape {tuple(mu.shape)}, like mu; got "
+            + (str(tuple(z.shape)) if isinstance(z, Tensor) else type(z).__name__),
+        )
     if not torch.isfinite(z).all():
         return Result(False, "z is not finite: logvar may be negative; take exp(0.5 * logvar), no log or root of it")
     noise = (z - mu).detach()  # sigma eps
@@ -112,17 +127,24 @@ def _moments(reparameterize: Callable) -> Result:
         return Result(False, "all latents of an example share one eps: draw as many numbers as mu has")
     sd, logvars = noise.std(0), logvar[0].detach()
     uniform = math.sqrt(1 / 12)
-    if message := _recognise(sd, {
-        "the noise is not scaled: eps has standard deviation 1, multiply it by sigma": torch.ones(3),
-        "this multiplies by the variance: sigma is exp(0.5 * logvar)": logvars.exp(),
-        "this multiplies by logvar: sigma is exp(0.5 * logvar)": logvars.abs(),
-        "this divides by sigma: multiply eps by exp(0.5 * logvar)": (-0.5 * logvars).exp(),
-        "eps is uniform: it needs the standard normal, randn, not rand": uniform * (0.5 * logvars).exp(),
-    }, rtol=0.05):
+    if message := _recognise(
+        sd,
+        {
+            "the noise is not scaled: eps has standard deviation 1, multiply it by sigma": torch.ones(3),
+            "this multiplies by the variance: sigma is exp(0.5 * logvar)": logvars.exp(),
+            "this multiplies by logvar: sigma is exp(0.5 * logvar)": logvars.abs(),
+            "this divides by sigma: multiply eps by exp(0.5 * logvar)": (-0.5 * logvars).exp(),
+            "eps is uniform: it needs the standard normal, randn, not rand": uniform * (0.5 * logvars).exp(),
+        },
+        rtol=0.05,
+    ):
         return Result(False, message)
     if not torch.allclose(sd, (0.5 * logvars).exp(), rtol=0.05):
-        return Result(False, f"with logvar {logvars[0]:.1f} the samples' standard deviation is {sd[0]:.3f}, "
-                             f"not {math.exp(0.5 * logvars[0]):.3f}")
+        return Result(
+            False,
+            f"with logvar {logvars[0]:.1f} the samples' standard deviation is {sd[0]:.3f}, "
+            f"not {math.exp(0.5 * logvars[0]):.3f}",
+        )
     if noise.mean(0).abs().max() > 0.05:
         return Result(False, "the samples' mean is not mu: add the noise to mu itself")
     return _sample_gradients(z, mu, logvar)
@@ -143,6 +165,7 @@ def _sample_gradients(z: Tensor, mu: Tensor, logvar: Tensor) -> Result:
 
 
 # --- elbo ------------------------------------------------------------------------------------------------------------
+
 
 def elbo_reference(x: Tensor, mu: Tensor, logvar: Tensor, log_likelihood: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """The evidence lower bound of each example, estimated with one sample of z.
@@ -195,20 +218,28 @@ def _linear_bound(elbo: Callable) -> Result:
     at_mu = _linear_log_likelihood(x, mu)
     reconstruction = exact + kl
     prior = _linear_log_likelihood(x, 0 * mu) - 0.5 * _W.square().sum() / _MODEL.sigma**2 - kl
-    message = _recognise(mean, {
-        "the KL is added: it is a price, subtract it": reconstruction + kl,
-        "this is the negative bound, a loss: return the bound itself": kl - reconstruction,
-        "the KL is missing: without it q may shrink to a point for free": reconstruction,
-        "the log-likelihood is missing": -kl,
-        "this decodes mu instead of a sample, and rises above log p(x): it bounds nothing": at_mu - kl,
-        "z is drawn from the prior: the expectation is under q, draw it with mu and logvar": prior,
-        "the KL is averaged over the latents: it sums": reconstruction - kl / 2,
-        "the KL is averaged over the batch: each example pays its own": reconstruction - kl.mean(),
-    }, atol=max(5 * error, 1e-6))
+    message = _recognise(
+        mean,
+        {
+            "the KL is added: it is a price, subtract it": reconstruction + kl,
+            "this is the negative bound, a loss: return the bound itself": kl - reconstruction,
+            "the KL is missing: without it q may shrink to a point for free": reconstruction,
+            "the log-likelihood is missing": -kl,
+            "this decodes mu instead of a sample, and rises above log p(x): it bounds nothing": at_mu - kl,
+            "z is drawn from the prior: the expectation is under q, draw it with mu and logvar": prior,
+            "the KL is averaged over the latents: it sums": reconstruction - kl / 2,
+            "the KL is averaged over the batch: each example pays its own": reconstruction - kl.mean(),
+        },
+        atol=max(5 * error, 1e-6),
+    )
     if torch.allclose(mean, exact, atol=max(5 * error, 1e-6)):
         return Result(True, "")
-    return Result(False, message or f"with the exact posterior the bound should be log p(x), {exact[0]:.2f} nats on "
-                                    f"average; this gives {mean[0]:.2f}")
+    return Result(
+        False,
+        message
+        or f"with the exact posterior the bound should be log p(x), {exact[0]:.2f} nats on "
+        f"average; this gives {mean[0]:.2f}",
+    )
 
 
 def _squared_bound(elbo: Callable) -> Result:
@@ -216,8 +247,9 @@ def _squared_bound(elbo: Callable) -> Result:
     sigma, n = 0.25, 20_000
     grid = torch.linspace(-6, 6, 4801, dtype=torch.float64)
     x = torch.full((n, 1), 2.0, dtype=torch.float64)
-    log_joint = (distributions.Normal(grid.square(), sigma).log_prob(x[:1])
-                 + distributions.Normal(0.0, 1.0).log_prob(grid))
+    log_joint = distributions.Normal(grid.square(), sigma).log_prob(x[:1]) + distributions.Normal(0.0, 1.0).log_prob(
+        grid
+    )
     log_p = float(torch.logsumexp(log_joint, 1) + math.log(12 / 4800))
     mu, logvar = (torch.full_like(x, value, requires_grad=True) for value in (1.3, math.log(0.01)))
     found = elbo(x, mu, logvar, lambda x, z: losses.gaussian_log_likelihood(z.square(), x, sigma))

@@ -23,16 +23,22 @@ def _check_baseline_loss(mine) -> Result:
         return math.isclose(a, b, rel_tol=1e-4)
 
     if not same(float(mine(x + 10)), got):
-        return Result(False, "adding 10 to every pixel changed your answer: "
-                             "measure the distance to the average image, not to zero")
+        return Result(
+            False,
+            "adding 10 to every pixel changed your answer: measure the distance to the average image, not to zero",
+        )
     if not same(float(mine(torch.cat([x, x]))), got):
         if same(float(mine(torch.cat([x, x]))), 2 * got):
             return Result(False, "every image twice doubled your answer: this sums over the images; average over them")
-        return Result(False, "every image twice changed your answer: this divides by N - 1; an average over images divides by N")
+        return Result(
+            False, "every image twice changed your answer: this divides by N - 1; an average over images divides by N"
+        )
     if same(got * 15, want):
         return Result(False, "this averages over pixels; the loss sums over the pixels of an image")
     if same(got, float((x - x.flatten(1).mean(1).reshape(-1, 1, 1, 1)).square().flatten(1).sum(1).mean())):
-        return Result(False, "this takes the mean within each image; the average image is a mean over images, at each pixel")
+        return Result(
+            False, "this takes the mean within each image; the average image is a mean over images, at each pixel"
+        )
     if same(got, float(x.std(0, unbiased=False).sum())):
         return Result(False, "this sums standard deviations; squared error needs variances")
     if not same(got, want):
@@ -83,8 +89,12 @@ def _planted(bug: str):
     return step, x, calls
 
 
-BUGS = ("the input never arrives", "pictures and answers are shuffled apart", "no step is taken",
-        "the optimizer holds other parameters")
+BUGS = (
+    "the input never arrives",
+    "pictures and answers are shuffled apart",
+    "no step is taken",
+    "the optimizer holds other parameters",
+)
 
 
 def _check_overfits(mine) -> Result:
@@ -97,13 +107,19 @@ def _check_overfits(mine) -> Result:
     if any(seen is not x and not torch.equal(seen, x) for seen in calls):
         return Result(False, "the step must see the same whole batch every time")
     if not verdict:
-        return Result(False, "a healthy network was rejected: its loss ends near zero. Look at the last loss, "
-                             "not at all of them, and ask for a good part of the batch's baseline, not for zero")
+        return Result(
+            False,
+            "a healthy network was rejected: its loss ends near zero. Look at the last loss, "
+            "not at all of them, and ask for a good part of the batch's baseline, not for zero",
+        )
     for bug in BUGS:
         step, x, _ = _planted(bug)
         if mine(step, x):
-            return Result(False, f"it missed a planted bug ({bug}): a falling loss is not enough, even a network that ignores "
-                                 "its input falls to the baseline of the batch. Compare with baseline_loss(batch)")
+            return Result(
+                False,
+                f"it missed a planted bug ({bug}): a falling loss is not enough, even a network that ignores "
+                "its input falls to the baseline of the batch. Compare with baseline_loss(batch)",
+            )
     return Result(True, f"The healthy network passes, and {len(BUGS)} planted bugs are found.")
 
 
@@ -111,7 +127,7 @@ overfits = Exercise("overfits", _overfits, _check_overfits)
 
 
 def _diagnose(train, val) -> str:
-    """"diverged", "flat", "memorised" or "healthy", from the losses before training and after each epoch."""
+    """ "diverged", "flat", "memorised" or "healthy", from the losses before training and after each epoch."""
     train, val = np.asarray(train, dtype=float), np.asarray(val, dtype=float)
     if not (np.isfinite(train).all() and np.isfinite(val).all()) or train[-1] > 1.1 * train[0]:
         return "diverged"
@@ -138,23 +154,31 @@ def _check_diagnose(mine) -> Result:
             train, val = [50.0, 40, 30, 20], [50.0, 41, 33, 30]
             (train if position == "train" else val)[-1] = bad
             if mine(train, val) != "diverged":
-                return Result(False, f"a {bad} at the end of {position} must be "
-                                     "'diverged': "
-                                     "every comparison with NaN is False, so ask first")
+                return Result(
+                    False,
+                    f"a {bad} at the end of {position} must be "
+                    "'diverged': "
+                    "every comparison with NaN is False, so ask first",
+                )
     for name, (train, val, want) in CURVES.items():
         got = mine(list(train), list(val))
         if got != want:
-            hint = {"memorised": "compare the last validation loss with its own minimum",
-                    "healthy": "a gap between the curves or a wiggle of a few percent is no disease; "
-                               "memorising is validation that rises",
-                    "flat": "a fall of less than five percent of the start is no learning",
-                    "diverged": "the loss ends above where it began"}[want]
+            hint = {
+                "memorised": "compare the last validation loss with its own minimum",
+                "healthy": "a gap between the curves or a wiggle of a few percent is no disease; "
+                "memorising is validation that rises",
+                "flat": "a fall of less than five percent of the start is no learning",
+                "diverged": "the loss ends above where it began",
+            }[want]
             return Result(False, f"{name} came out as {got!r}, expected {want!r}: {hint}")
     for name, (train, val, want) in CURVES.items():
         for factor in (1e-3, 1e3):
             if mine([factor * v for v in train], [factor * v for v in val]) != want:
-                return Result(False, f"{name} times {factor:g} got another diagnosis: compare with the curve's own start, "
-                                     "not with a fixed number; the unit of a loss is arbitrary")
+                return Result(
+                    False,
+                    f"{name} times {factor:g} got another diagnosis: compare with the curve's own start, "
+                    "not with a fixed number; the unit of a loss is arbitrary",
+                )
     return Result(True, "Six curves at three scales, NaN and infinity included.")
 
 

@@ -13,11 +13,18 @@ from deepunsup_helpers.training import update
 
 def _recognise(found: Tensor, known: dict[str, Tensor]) -> str | None:
     """The message whose wrong answer this is, if any."""
-    return next((message for message, wrong in known.items()
-                 if found.shape == wrong.shape and torch.allclose(found, wrong, rtol=1e-4, atol=1e-6)), None)
+    return next(
+        (
+            message
+            for message, wrong in known.items()
+            if found.shape == wrong.shape and torch.allclose(found, wrong, rtol=1e-4, atol=1e-6)
+        ),
+        None,
+    )
 
 
 # --- d_star ----------------------------------------------------------------------------------------------------------
+
 
 def d_star_reference(p: Tensor, q: Tensor) -> Tensor:
     """The probability that a point is real, when real and fake points are equally frequent.
@@ -41,29 +48,37 @@ def _check_d_star(d_star: Callable) -> Result:
     if not torch.isfinite(found).all():
         return Result(False, "the answers are not all finite")
     ratio = p / q
-    message = _recognise(found, {
-        "this is the probability of *fake*: the density of the data belongs above the line": q / (p + q),
-        "p / q are odds, from 0 to infinity: a probability divides by both densities, p + q": ratio,
-        "log(p / q) is the logit of the answer: pass it through a sigmoid": ratio.log(),
-        "the sigmoid wants log p - log q, not p - q": torch.sigmoid(p - q),
-        "sigmoid(p / q) is never below 1/2: the sigmoid wants log(p / q)": torch.sigmoid(ratio),
-        "p / (p + q) of the sums over all points: each point has an answer of its own":
-            (p.sum() / (p + q).sum()).expand_as(p),
-        "(p + q) / 2 is the density of the mixture, which belongs below the line": (p + q) / 2,
-        "half of the answer: real and fake each have weight 1/2 above the line *and* below": 0.5 * p / (p + q),
-        "squaring the densities overstates the judge's certainty": p.square() / (p.square() + q.square()),
-        "this is all or nothing: where both densities are above zero, nobody can be sure": (p > q).to(p),
-    })
+    message = _recognise(
+        found,
+        {
+            "this is the probability of *fake*: the density of the data belongs above the line": q / (p + q),
+            "p / q are odds, from 0 to infinity: a probability divides by both densities, p + q": ratio,
+            "log(p / q) is the logit of the answer: pass it through a sigmoid": ratio.log(),
+            "the sigmoid wants log p - log q, not p - q": torch.sigmoid(p - q),
+            "sigmoid(p / q) is never below 1/2: the sigmoid wants log(p / q)": torch.sigmoid(ratio),
+            "p / (p + q) of the sums over all points: each point has an answer of its own": (
+                p.sum() / (p + q).sum()
+            ).expand_as(p),
+            "(p + q) / 2 is the density of the mixture, which belongs below the line": (p + q) / 2,
+            "half of the answer: real and fake each have weight 1/2 above the line *and* below": 0.5 * p / (p + q),
+            "squaring the densities overstates the judge's certainty": p.square() / (p.square() + q.square()),
+            "this is all or nothing: where both densities are above zero, nobody can be sure": (p > q).to(p),
+        },
+    )
     if message:
         return Result(False, message)
     if not torch.allclose(found, p / (p + q), rtol=1e-4):
         a, b = float(p[0, 0]), float(q[0, 0])
-        return Result(False, f"where p = {a:.2f} and q = {b:.2f}, {a / (a + b):.2f} of all points are real; this "
-                             f"answers {float(found[0, 0]):.2f}")
+        return Result(
+            False,
+            f"where p = {a:.2f} and q = {b:.2f}, {a / (a + b):.2f} of all points are real; this "
+            f"answers {float(found[0, 0]):.2f}",
+        )
     return Result(True, "It is 1/2 where the densities agree, and no other judge has a lower loss.")
 
 
 # --- generator_loss --------------------------------------------------------------------------------------------------
+
 
 def generator_loss_reference(fake_logits: Tensor) -> Tensor:
     """-E log sigmoid(logit): the non-saturating loss, finite for any finite logit. (N,) to a 0-d tensor, nats."""
@@ -82,17 +97,23 @@ def _check_generator_loss(generator_loss: Callable) -> Result:
     if found.ndim != 0:
         return Result(False, f"expected one number, a 0-d tensor; got shape {tuple(found.shape)}")
     d = logits.detach().sigmoid()
-    message = _recognise(found.detach(), {
-        "this sums over the batch: take the mean, or the step grows with the batch size": -d.log().sum(),
-        "the sign is turned: this teaches the generator to be caught": d.log().mean(),
-        "this is the minimax loss, whose gradient vanishes where the judge is sure: -log D instead of log(1 - D)":
-            (1 - d).log().mean(),
-        "this is the *judge's* loss on fakes: the generator wants them labelled 'real'": -(1 - d).log().mean(),
-        "the logits are used as they are: log D needs D = sigmoid(logit)": -logits.detach().mean(),
-        "this is 1 - D, not -log D: its gradient vanishes where the judge is sure": (1 - d).mean(),
-        "this is -D, not -log D: its gradient vanishes where the judge is sure": -d.mean(),
-        "the sigmoid is taken twice: the helper takes logits and applies it itself": -d.sigmoid().log().mean(),
-    })
+    message = _recognise(
+        found.detach(),
+        {
+            "this sums over the batch: take the mean, or the step grows with the batch size": -d.log().sum(),
+            "the sign is turned: this teaches the generator to be caught": d.log().mean(),
+            "this is the minimax loss, whose gradient vanishes where the judge is sure: -log D instead of log(1 - D)": (
+                1 - d
+            )
+            .log()
+            .mean(),
+            "this is the *judge's* loss on fakes: the generator wants them labelled 'real'": -(1 - d).log().mean(),
+            "the logits are used as they are: log D needs D = sigmoid(logit)": -logits.detach().mean(),
+            "this is 1 - D, not -log D: its gradient vanishes where the judge is sure": (1 - d).mean(),
+            "this is -D, not -log D: its gradient vanishes where the judge is sure": -d.mean(),
+            "the sigmoid is taken twice: the helper takes logits and applies it itself": -d.sigmoid().log().mean(),
+        },
+    )
     if message:
         return Result(False, message)
     expected = -d.log().mean()
@@ -109,11 +130,17 @@ def _far_logits(generator_loss: Callable) -> Result:
             return Result(False, "no gradient reaches the logits: is something detached?")
         value.backward()
         if not torch.isfinite(value):
-            return Result(False, f"at logit {logit:.0f} it is infinite: sigmoid(logit) rounds to 0 before the log. "
-                                 "Take softplus(-logit), which never forms the tiny number")
+            return Result(
+                False,
+                f"at logit {logit:.0f} it is infinite: sigmoid(logit) rounds to 0 before the log. "
+                "Take softplus(-logit), which never forms the tiny number",
+            )
         if abs(value.item() + logit) > 0.01:
-            return Result(False, f"at logit {logit:.0f} it is {value.item():.1f}, not {-logit:.0f}: an epsilon or a "
-                                 "clamp inside the logarithm hides how far the generator is. Take softplus(-logit)")
+            return Result(
+                False,
+                f"at logit {logit:.0f} it is {value.item():.1f}, not {-logit:.0f}: an epsilon or a "
+                "clamp inside the logarithm hides how far the generator is. Take softplus(-logit)",
+            )
         slope = far.grad.sum().item()
         if not math.isclose(slope, -1, abs_tol=1e-3):
             return Result(False, f"at logit {logit:.0f} the value is right but its slope is {slope:.2g}, not -1")
@@ -121,6 +148,7 @@ def _far_logits(generator_loss: Callable) -> Result:
 
 
 # --- gan_step --------------------------------------------------------------------------------------------------------
+
 
 def gan_step_reference(real: Tensor, G: nn.Module, D: nn.Module, opt_g, opt_d) -> dict[str, Tensor]:
     """One step: the judge's update, complete, then the generator's against the judge as it now is.
@@ -238,8 +266,10 @@ _WRONG_ORDERS = {
     "the judge moved twice: one update for each player": _judge_twice,
     "real and fake are swapped in the judge's loss: it takes the real logits first": _swapped,
     "the generator follows the minimax loss: use `generator_loss`": _minimax,
-    "the generator did not move: D(fake.detach()) in its loss cuts it off, or its update is missing":
-        lambda theta, psi: (theta, psi - _RATE * _slopes(theta, psi)[0]),
+    "the generator did not move: D(fake.detach()) in its loss cuts it off, or its update is missing": lambda theta, psi: (
+        theta,
+        psi - _RATE * _slopes(theta, psi)[0],
+    ),
     "the judge did not move: its update is missing": lambda theta, psi: (theta - _RATE * _slopes(theta, psi)[1], psi),
 }
 
@@ -266,8 +296,11 @@ def _check_gan_step(gan_step: Callable) -> Result:
     if not _close(path, right):
         return Result(False, _name_the_order(path, right, theta, psi))
     if set(G.shapes) != {(len(_REAL), G.latent_dim)}:
-        return Result(False, f"the generator was given noise of shape {G.shapes[0]}: expected one row for each real "
-                             f"example, ({len(_REAL)}, G.latent_dim)")
+        return Result(
+            False,
+            f"the generator was given noise of shape {G.shapes[0]}: expected one row for each real "
+            f"example, ({len(_REAL)}, G.latent_dim)",
+        )
     if not (isinstance(terms, dict) and set(terms) == {"discriminator", "generator"}):
         return Result(False, 'return both losses as {"discriminator": d, "generator": g}: `fit` draws them')
     return Result(True, "The judge's update is complete, then the generator answers it; no gradient strays.")
@@ -279,8 +312,10 @@ def _name_the_order(path, right, theta: float, psi: float) -> str:
             return message
     if _close(path[:1], right[:1]):
         return "the first step is right, the second is not: gradients pile up. Clear them as `update` does"
-    return (f"on paper three steps lead to theta {right[-1][0]:.3f} and psi {right[-1][1]:.3f}; this went to "
-            f"{path[-1][0]:.3f} and {path[-1][1]:.3f}")
+    return (
+        f"on paper three steps lead to theta {right[-1][0]:.3f} and psi {right[-1][1]:.3f}; this went to "
+        f"{path[-1][0]:.3f} and {path[-1][1]:.3f}"
+    )
 
 
 def _explain(error: RuntimeError) -> str:

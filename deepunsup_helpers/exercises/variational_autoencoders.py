@@ -16,11 +16,18 @@ def _random(*shape: int, seed: int) -> Tensor:
 
 def _recognise(found: Tensor, candidates: dict[str, Tensor]) -> str | None:
     """The first message whose numbers are those found."""
-    return next((message for message, value in candidates.items()
-                 if torch.allclose(found.double(), value.double(), rtol=1e-5, atol=1e-6)), None)
+    return next(
+        (
+            message
+            for message, value in candidates.items()
+            if torch.allclose(found.double(), value.double(), rtol=1e-5, atol=1e-6)
+        ),
+        None,
+    )
 
 
 # --- negative_elbo ---------------------------------------------------------------------------------------------------
+
 
 def negative_elbo_reference(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
     """-log p(x | z) + KL(q || p) of each image in nats: logits and x (N, C, H, W), mu and logvar (N, D), to (N,)."""
@@ -40,28 +47,40 @@ def _check_negative_elbo(negative_elbo: Callable) -> Result:
     ones, zeros = (x * p.log()).flatten(1).sum(1), ((1 - x) * (1 - p).log()).flatten(1).sum(1)
     rec = -(ones + zeros)
     twice = functional.binary_cross_entropy_with_logits(p, x, reduction="none").flatten(1).sum(1)
-    if message := _recognise(found, {
-        "both parts are averaged, over pixels and over latents: only a sum over each gives the bound":
-            rec / pixels + kl / latents,
-        f"this averages over the pixels: the log-likelihoods of {pixels} pixels add": rec / pixels + kl,
-        "this averages over the latents: the KLs of independent latents add": rec + kl / latents,
-        "the KL is averaged over the batch: each image pays its own": rec + kl.mean(),
-        "the KL is subtracted: in the loss it is a price, add it": rec - kl,
-        "this is the bound itself: its negative is the loss": -rec - kl,
-        "the sign of the log-likelihood is turned": -rec + kl,
-        "the KL is missing": rec,
-        "the log-likelihood is missing": kl,
-        "the logits went through a sigmoid, and then through another": twice + kl,
-        "this is the squared error of the probabilities: the pixels are Bernoulli":
-            (p - x).square().flatten(1).sum(1) + kl,
-        "the squared error of the logits is no likelihood: the pixels are Bernoulli":
-            (logits - x).square().flatten(1).sum(1) + kl,
-        "only x log p is there: the white pixels count, the black ones do not; add (1 - x) log(1 - p)": -ones + kl,
-    }):
+    if message := _recognise(
+        found,
+        {
+            "both parts are averaged, over pixels and over latents: only a sum over each gives the bound": rec / pixels
+            + kl / latents,
+            f"this averages over the pixels: the log-likelihoods of {pixels} pixels add": rec / pixels + kl,
+            "this averages over the latents: the KLs of independent latents add": rec + kl / latents,
+            "the KL is averaged over the batch: each image pays its own": rec + kl.mean(),
+            "the KL is subtracted: in the loss it is a price, add it": rec - kl,
+            "this is the bound itself: its negative is the loss": -rec - kl,
+            "the sign of the log-likelihood is turned": -rec + kl,
+            "the KL is missing": rec,
+            "the log-likelihood is missing": kl,
+            "the logits went through a sigmoid, and then through another": twice + kl,
+            "this is the squared error of the probabilities: the pixels are Bernoulli": (p - x)
+            .square()
+            .flatten(1)
+            .sum(1)
+            + kl,
+            "the squared error of the logits is no likelihood: the pixels are Bernoulli": (logits - x)
+            .square()
+            .flatten(1)
+            .sum(1)
+            + kl,
+            "only x log p is there: the white pixels count, the black ones do not; add (1 - x) log(1 - p)": -ones + kl,
+        },
+    ):
         return Result(False, message)
     if not torch.allclose(found.double(), rec + kl, rtol=1e-4):
-        return Result(False, f"for the first image torch.distributions finds {float(rec[0] + kl[0]):.3f} nats, "
-                             f"this finds {float(found[0]):.3f}")
+        return Result(
+            False,
+            f"for the first image torch.distributions finds {float(rec[0] + kl[0]):.3f} nats, "
+            f"this finds {float(found[0]):.3f}",
+        )
     return _finite_with_gradients(negative_elbo)
 
 
@@ -80,8 +99,11 @@ def _finite_with_gradients(negative_elbo: Callable) -> Result:
     mu, logvar = (torch.full((1, 2), value, requires_grad=True) for value in (0.5, -1.0))
     total = negative_elbo(logits, torch.tensor([[[[0.0, 1.0]]]]), mu, logvar).sum()
     if not torch.isfinite(total) or float(total.detach()) < 390:
-        return Result(False, "with a logit of 200 the loss is 200 nats a pixel, not log(0): "
-                             "use functional.binary_cross_entropy_with_logits")
+        return Result(
+            False,
+            "with a logit of 200 the loss is 200 nats a pixel, not log(0): "
+            "use functional.binary_cross_entropy_with_logits",
+        )
     if total.requires_grad:
         total.backward()
     for name, tensor in {"logits": logits, "mu": mu, "logvar": logvar}.items():
@@ -91,6 +113,7 @@ def _finite_with_gradients(negative_elbo: Callable) -> Result:
 
 
 # --- hidden_beta -----------------------------------------------------------------------------------------------------
+
 
 def hidden_beta_reference(pixels: int, latent_dim: int, reconstruction: str, kl: str) -> float:
     """The beta of `reconstruction + beta * kl`, both summed, that has the same gradient up to a factor.
@@ -112,27 +135,35 @@ def _check_hidden_beta(hidden_beta: Callable) -> Result:
         kinds = sorted({type(f).__name__ for f in found})
         return Result(False, f"return a number in all four cases; this returns {', '.join(kinds)}")
     truth = [1, P, 1 / D, P / D]
-    if message := _recognise(torch.tensor(found).double(), {
-        "upside down: dividing the reconstruction by the pixels makes the KL weigh *more*":
-            torch.tensor([1, 1 / P, D, D / P]),
-        "this forgets that the KL may be averaged too": torch.tensor([1, P, 1, P]),
-        "this forgets that the reconstruction may be averaged too": torch.tensor([1, 1, 1 / D, 1 / D]),
-        "the two divisors multiply here: one stands at the reconstruction, the other at the KL, so it is a ratio":
-            torch.tensor([1, P, D, P * D]),
-        "a mean over the latents makes the KL weigh less: divide by D": torch.tensor([1, P, 1 / D, P * D]),
-        "sum and mean are exchanged": torch.tensor([P / D, 1 / D, P, 1]),
-        "always the ratio, whatever the reductions are": torch.tensor([P / D] * 4),
-        "pixels and latents are exchanged": torch.tensor([1, D, 1 / P, D / P]),
-    }):
+    if message := _recognise(
+        torch.tensor(found).double(),
+        {
+            "upside down: dividing the reconstruction by the pixels makes the KL weigh *more*": torch.tensor(
+                [1, 1 / P, D, D / P]
+            ),
+            "this forgets that the KL may be averaged too": torch.tensor([1, P, 1, P]),
+            "this forgets that the reconstruction may be averaged too": torch.tensor([1, 1, 1 / D, 1 / D]),
+            "the two divisors multiply here: one stands at the reconstruction, the other at the KL, so it is a ratio": torch.tensor(
+                [1, P, D, P * D]
+            ),
+            "a mean over the latents makes the KL weigh less: divide by D": torch.tensor([1, P, 1 / D, P * D]),
+            "sum and mean are exchanged": torch.tensor([P / D, 1 / D, P, 1]),
+            "always the ratio, whatever the reductions are": torch.tensor([P / D] * 4),
+            "pixels and latents are exchanged": torch.tensor([1, D, 1 / P, D / P]),
+        },
+    ):
         return Result(False, message)
     for value, right, (reconstruction, kl) in zip(found, truth, CASES):
         if abs(value - right) > 1e-6 * right:
-            return Result(False, f"with {P} pixels ({reconstruction}) and {D} latents ({kl}) beta is {right:g}, "
-                                 f"this says {value:g}")
+            return Result(
+                False,
+                f"with {P} pixels ({reconstruction}) and {D} latents ({kl}) beta is {right:g}, this says {value:g}",
+            )
     return Result(True, "Right for all four pairs of reductions.")
 
 
 # --- active_units ----------------------------------------------------------------------------------------------------
+
 
 def _check_active_units(active_units: Callable) -> Result:
     latents = 9
@@ -156,7 +187,9 @@ def _check_active_units(active_units: Callable) -> Result:
     if abs(found - 3 / latents) < 1e-6:
         return Result(False, "this is the share of active latents: return how many")
     if found != 3:
-        return Result(False, messages.get(int(found), f"3 of these 9 latents have a variance above 0.01; this says {found:g}"))
+        return Result(
+            False, messages.get(int(found), f"3 of these 9 latents have a variance above 0.01; this says {found:g}")
+        )
     if int(active_units(mu, 0.3)) != 2:
         return Result(False, "the threshold is ignored: with 0.3, two of these latents are active")
     return Result(True, "Counts what varies, wherever it is centred.")

@@ -23,7 +23,9 @@ def frechet_distance(features_a, features_b) -> float:
     Source: Heusel and others 2017, arXiv:1706.08500; Dowson & Landau 1982, doi:10.1016/0047-259X(82)90077-X.
     """
     a, b = _two_clouds(features_a, features_b, least=2)
-    (mean_a, cov_a), (mean_b, cov_b) = ((cloud.mean(0), torch.cov(cloud.T).reshape(cloud.shape[1], -1)) for cloud in (a, b))
+    (mean_a, cov_a), (mean_b, cov_b) = (
+        (cloud.mean(0), torch.cov(cloud.T).reshape(cloud.shape[1], -1)) for cloud in (a, b)
+    )
     # The eigenvalues of C_a C_b are those of the symmetric C_a^(1/2) C_b C_a^(1/2), which are real and not negative.
     values, vectors = torch.linalg.eigh(cov_a)
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
@@ -66,7 +68,9 @@ def _two_clouds(a, b, *, least: int) -> tuple[Tensor, Tensor]:
     a = features(a, name="the first cloud", device="cpu", dtype=torch.float64)
     b = features(b, name="the second cloud", device="cpu", dtype=torch.float64)
     if a.shape[1] != b.shape[1]:
-        raise ValueError(f"the clouds have {a.shape[1]} and {b.shape[1]} features; expected the same extractor for both")
+        raise ValueError(
+            f"the clouds have {a.shape[1]} and {b.shape[1]} features; expected the same extractor for both"
+        )
     if min(len(a), len(b)) < least:
         raise ValueError(f"the clouds have {len(a)} and {len(b)} examples; expected at least {least} in each")
     return a, b

@@ -33,12 +33,24 @@ class MLPAutoencoder(nn.Module):
     Source: Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647.
     """
 
-    def __init__(self, image_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (256, 64), *,
-                 activation: str = "gelu", output: str = "sigmoid"):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        latent_dim: int,
+        hidden: Sequence[int] = (256, 64),
+        *,
+        activation: str = "gelu",
+        output: str = "sigmoid",
+    ):
         super().__init__()
         self.image_shape = tuple(image_shape)
-        self.config = dict(image_shape=list(image_shape), latent_dim=latent_dim, hidden=list(hidden),
-                           activation=activation, output=output)
+        self.config = dict(
+            image_shape=list(image_shape),
+            latent_dim=latent_dim,
+            hidden=list(hidden),
+            activation=activation,
+            output=output,
+        )
         sizes = [image_size(image_shape), *hidden, latent_dim]
         self.encoder = mlp(sizes, activation)
         self.decoder = nn.Sequential(mlp(sizes[::-1], activation), output_layer(output))
@@ -69,26 +81,41 @@ class ConvAutoencoder(nn.Module):
         output: "sigmoid" for pixels in [0, 1], "linear" for anything.
     """
 
-    def __init__(self, image_shape: Sequence[int], latent_dim: int, width: int = 16, *,
-                 activation: str = "gelu", output: str = "sigmoid"):
+    def __init__(
+        self,
+        image_shape: Sequence[int],
+        latent_dim: int,
+        width: int = 16,
+        *,
+        activation: str = "gelu",
+        output: str = "sigmoid",
+    ):
         super().__init__()
         image_size(image_shape)  # complains about a wrong shape
         channels, height, image_width = image_shape
         if min(height, image_width) < 4:
             raise ValueError(f"ConvAutoencoder needs images of at least 4x4, got {height}x{image_width}.")
         self.image_shape = tuple(image_shape)
-        self.config = dict(image_shape=list(image_shape), latent_dim=latent_dim, width=width,
-                           activation=activation, output=output)
+        self.config = dict(
+            image_shape=list(image_shape), latent_dim=latent_dim, width=width, activation=activation, output=output
+        )
         small = (2 * width, math.ceil(height / 4), math.ceil(image_width / 4))
         self.encoder = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=2, padding=1), make_activation(activation),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), make_activation(activation),  # (N, 2 width, H/4, W/4)
-            nn.Flatten(), nn.Linear(math.prod(small), latent_dim),
+            nn.Conv2d(channels, width, 3, stride=2, padding=1),
+            make_activation(activation),  # (N, width, H/2, W/2)
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            make_activation(activation),  # (N, 2 width, H/4, W/4)
+            nn.Flatten(),
+            nn.Linear(math.prod(small), latent_dim),
         )
         self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, math.prod(small)), nn.Unflatten(1, small), make_activation(activation),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), make_activation(activation),
-            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1), output_layer(output),
+            nn.Linear(latent_dim, math.prod(small)),
+            nn.Unflatten(1, small),
+            make_activation(activation),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+            make_activation(activation),
+            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
+            output_layer(output),
         )
 
     def encode(self, x: Tensor) -> Tensor:

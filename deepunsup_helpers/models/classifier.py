@@ -25,9 +25,13 @@ class ConvClassifier(nn.Module):
         channels, height, image_width = image_shape
         small = math.ceil(height / 4) * math.ceil(image_width / 4)
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, width, 5, stride=2, padding=2), nn.ReLU(),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU(),  # (N, 2 width, H/4, W/4)
-            nn.Flatten(), nn.Linear(2 * width * small, features), nn.ReLU(),  # (N, features)
+            nn.Conv2d(channels, width, 5, stride=2, padding=2),
+            nn.ReLU(),  # (N, width, H/2, W/2)
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.ReLU(),  # (N, 2 width, H/4, W/4)
+            nn.Flatten(),
+            nn.Linear(2 * width * small, features),
+            nn.ReLU(),  # (N, features)
         )
         self.head = nn.Linear(features, classes)
 

@@ -29,9 +29,14 @@ class DCGANGenerator(nn.Module):
         small = (2 * width, math.ceil(height / 4), math.ceil(image_width / 4))
         self.layers = nn.Sequential(
             nn.Linear(latent_dim * (2 if classes else 1), math.prod(small), bias=False),
-            nn.Unflatten(1, small), nn.BatchNorm2d(2 * width), nn.ReLU(),  # (N, 2 width, H/4, W/4)
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.ConvTranspose2d(width, image_shape[0], 4, stride=2, padding=1), nn.Sigmoid(),  # (N, C, H, W)
+            nn.Unflatten(1, small),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),  # (N, 2 width, H/4, W/4)
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.ConvTranspose2d(width, image_shape[0], 4, stride=2, padding=1),
+            nn.Sigmoid(),  # (N, C, H, W)
         )
         for layer in self.layers:
             if isinstance(layer, nn.ConvTranspose2d):
@@ -78,9 +83,12 @@ class DCGANDiscriminator(nn.Module):
         for _ in range(3):
             height, image_width = math.ceil(height / 2), math.ceil(image_width / 2)
         self.features = nn.Sequential(
-            nn.Conv2d(image_shape[0], width, 5, stride=2, padding=2), nn.LeakyReLU(0.2),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 5, stride=2, padding=2), nn.LeakyReLU(0.2),  # (N, 2 width, H/4, W/4)
-            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), nn.LeakyReLU(0.2),  # (N, 4 width, H/8, W/8)
+            nn.Conv2d(image_shape[0], width, 5, stride=2, padding=2),
+            nn.LeakyReLU(0.2),  # (N, width, H/2, W/2)
+            nn.Conv2d(width, 2 * width, 5, stride=2, padding=2),
+            nn.LeakyReLU(0.2),  # (N, 2 width, H/4, W/4)
+            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
+            nn.LeakyReLU(0.2),  # (N, 4 width, H/8, W/8)
             nn.Flatten(),
         )
         size = 4 * width * height * image_width

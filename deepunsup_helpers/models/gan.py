@@ -19,8 +19,9 @@ class MLPGenerator(nn.Module):
     Source: Goodfellow and others 2014, arXiv:1406.2661.
     """
 
-    def __init__(self, latent_dim: int = 2, data_dim: int = 2, hidden: Sequence[int] = (64, 64), *,
-                 activation: str = "relu"):
+    def __init__(
+        self, latent_dim: int = 2, data_dim: int = 2, hidden: Sequence[int] = (64, 64), *, activation: str = "relu"
+    ):
         super().__init__()
         self.latent_dim = latent_dim
         self.config = dict(latent_dim=latent_dim, data_dim=data_dim, hidden=list(hidden), activation=activation)
@@ -69,6 +70,8 @@ class MLPDiscriminator(nn.Module):
             ValueError: N is no multiple of `pack`.
         """
         if len(x) % self.pack:
-            raise ValueError(f"a batch of {len(x)} does not fall into groups of pack={self.pack}: choose a batch size "
-                             "that does, and Batches(..., drop_last=True).")
+            raise ValueError(
+                f"a batch of {len(x)} does not fall into groups of pack={self.pack}: choose a batch size "
+                "that does, and Batches(..., drop_last=True)."
+            )
         return self.layers(x.reshape(len(x) // self.pack, -1)).squeeze(1)  # (N / pack, pack * data_dim) to (N / pack,)

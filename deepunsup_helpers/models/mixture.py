@@ -44,8 +44,10 @@ def log_joint(mixture: Mixture, x: Tensor) -> Tensor:
 
 def _refuse_collapse(collapsed: Tensor) -> None:
     if collapsed.any():
-        raise Collapsed(f"component {int(collapsed.nonzero()[0])} has shrunk to a point or a line, where the "
-                        "likelihood has no bound: use fewer components, another start, or a ridge")
+        raise Collapsed(
+            f"component {int(collapsed.nonzero()[0])} has shrunk to a point or a line, where the "
+            "likelihood has no bound: use fewer components, another start, or a ridge"
+        )
 
 
 def em_step(mixture: Mixture, x: Tensor, *, ridge: float = 0.0) -> tuple[Mixture, Tensor]:
@@ -95,8 +97,9 @@ def start_mixture(x: Tensor, components: int, *, seed: int, spread: bool = True)
     return Mixture(x.new_full((components,), 1 / components), means, covariance.repeat(components, 1, 1))
 
 
-def fit_mixture(x: Tensor, components: int, *, steps: int, seed: int, starts: int = 1, spread: bool = True,
-                ridge: float = 0.0) -> tuple[Mixture, list[float]]:
+def fit_mixture(
+    x: Tensor, components: int, *, steps: int, seed: int, starts: int = 1, spread: bool = True, ridge: float = 0.0
+) -> tuple[Mixture, list[float]]:
     """EM from several starts; of those that did not collapse, the one that ends with the highest likelihood.
 
     Args:

@@ -55,15 +55,19 @@ class MLPVAE(VAE):
         activation: gelu, relu, tanh, silu or identity.
     """
 
-    def __init__(self, image_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (400,), *,
-                 activation: str = "relu"):
+    def __init__(
+        self, image_shape: Sequence[int], latent_dim: int, hidden: Sequence[int] = (400,), *, activation: str = "relu"
+    ):
         super().__init__()
         self.latent_dim = latent_dim
-        self.config = dict(image_shape=list(image_shape), latent_dim=latent_dim, hidden=list(hidden), activation=activation)
+        self.config = dict(
+            image_shape=list(image_shape), latent_dim=latent_dim, hidden=list(hidden), activation=activation
+        )
         pixels = image_size(image_shape)
         self.encoder = nn.Sequential(nn.Flatten(), *mlp([pixels, *hidden, 2 * latent_dim], activation))
-        self.decoder = nn.Sequential(*mlp([latent_dim, *reversed(hidden), pixels], activation),
-                                     nn.Unflatten(1, tuple(image_shape)))
+        self.decoder = nn.Sequential(
+            *mlp([latent_dim, *reversed(hidden), pixels], activation), nn.Unflatten(1, tuple(image_shape))
+        )
 
 
 class ConvVAE(VAE):
@@ -86,13 +90,19 @@ class ConvVAE(VAE):
         self.config = dict(image_shape=list(image_shape), latent_dim=latent_dim, width=width, activation=activation)
         small = (2 * width, math.ceil(self.height / 4), math.ceil(self.image_width / 4))
         self.encoder = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=2, padding=1), make_activation(activation),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), make_activation(activation),  # (N, 2 width, H/4, W/4)
-            nn.Flatten(), nn.Linear(math.prod(small), 2 * latent_dim),
+            nn.Conv2d(channels, width, 3, stride=2, padding=1),
+            make_activation(activation),  # (N, width, H/2, W/2)
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            make_activation(activation),  # (N, 2 width, H/4, W/4)
+            nn.Flatten(),
+            nn.Linear(math.prod(small), 2 * latent_dim),
         )
         self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, math.prod(small)), nn.Unflatten(1, small), make_activation(activation),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), make_activation(activation),
+            nn.Linear(latent_dim, math.prod(small)),
+            nn.Unflatten(1, small),
+            make_activation(activation),
+            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+            make_activation(activation),
             nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
         )
 

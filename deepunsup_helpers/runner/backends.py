@@ -79,7 +79,7 @@ def check_backend(backend: str, address: str | None) -> None:
             raise Fault("--address is a cluster's: give --backend dask or --backend ray with it.")
         return
     if importlib.util.find_spec(MODULES[backend]) is None:
-        raise Fault(f"--backend {backend} needs the extra [cluster]: pip install --editable \".[cluster]\"")
+        raise Fault(f'--backend {backend} needs the extra [cluster]: pip install --editable ".[cluster]"')
     if not address:
         example = "tcp://host:8786" if backend == "dask" else "host:6379, or auto for a cluster on this machine"
         raise Fault(f"--backend {backend} needs the address of a running cluster: --address {example}")
@@ -221,12 +221,16 @@ def judge_probe(answers: dict[str, Any], output: Path, token: str) -> None:
     wanted, problems = f"digest {package_digest()}", []
     for machine, answer in answers.items():
         if isinstance(answer, BaseException):
-            problems.append(f"{machine}: {type(answer).__name__}: {str(answer).strip().splitlines()[-1] if str(answer) else ''}")
+            problems.append(
+                f"{machine}: {type(answer).__name__}: {str(answer).strip().splitlines()[-1] if str(answer) else ''}"
+            )
         elif str(answer).startswith("digest ") and answer != wanted:
             problems.append(f"{machine}: it has another version of deepunsup; install the one you have here")
         elif answer != wanted:
             problems.append(f"{machine}: {answer}")
     if not problems and len(list((output / "status").glob(f"{token}.*.answer"))) == 0:
-        problems.append(f"what the cluster writes to {output} does not arrive here: give a folder that all machines share")
+        problems.append(
+            f"what the cluster writes to {output} does not arrive here: give a folder that all machines share"
+        )
     if problems:
         raise Fault("the cluster cannot run the sweep:\n" + "\n".join(f"  {line}" for line in problems))

@@ -76,14 +76,20 @@ def run(
 
 @cli.command()
 @click.argument("nb")
-@click.option("-p", "assignments", multiple=True, metavar="NAME=VALUES", help="2,8,32 or 0..4; LOW:HIGH[:log] with --sample.")
+@click.option(
+    "-p", "assignments", multiple=True, metavar="NAME=VALUES", help="2,8,32 or 0..4; LOW:HIGH[:log] with --sample."
+)
 @click.option("--param-file", metavar="YAML", help="The same as a table; -p goes over it.")
 @click.option("--preset", metavar="NAME", help="A named set of parameters, the same for all runs.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at once [default: 1; on a cluster, its room].")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at once [default: 1; on a cluster, its room]."
+)
 @click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N times from the ranges.")
 @click.option("--sample-seed", type=int, default=0, metavar="N", help="Another seed draws other values.")
 @click.option("--minimize", metavar="METRIC", help="Let Optuna choose the draws (extra [search]).")
-@click.option("--backend", type=click.Choice(["loky", "dask", "ray"]), default="loky", help="This machine, or a cluster.")
+@click.option(
+    "--backend", type=click.Choice(["loky", "dask", "ray"]), default="loky", help="This machine, or a cluster."
+)
 @click.option("--address", metavar="ADDRESS", help="Of the running Dask or Ray cluster (extra [cluster]).")
 @click.option("-o", "--output", metavar="DIR", help="Folder of the sweep, new or begun [default: runs/NAME/sweep].")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for each run.")

@@ -11,7 +11,16 @@ from typing import Any
 
 from .faults import Fault, describe_os_error
 from .notebooks import Notebook
-from .parameters import Parameter, absolute, check_choice, checked_type, chosen_values, from_text, known, read_parameters
+from .parameters import (
+    Parameter,
+    absolute,
+    check_choice,
+    checked_type,
+    chosen_values,
+    from_text,
+    known,
+    read_parameters,
+)
 
 WHOLE_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
@@ -84,10 +93,14 @@ def read_axes(notebook: Notebook, *, preset: str | None, wishes: Mapping[str, An
             swept[name] = axis
     points = math.prod(map(len, swept.values()))
     if points > MOST_VALUES:
-        raise Fault(f"{points:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N.")
+        raise Fault(
+            f"{points:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N."
+        )
     if fixed.get("checkpoint") and (points > 1 or drawn):
-        raise Fault("checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that is "
-                    "started again does not repeat its finished runs).")
+        raise Fault(
+            "checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that is "
+            "started again does not repeat its finished runs)."
+        )
     return Axes(fixed=fixed, swept=swept, drawn=drawn)
 
 

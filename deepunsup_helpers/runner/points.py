@@ -1,10 +1,10 @@
 """One point of a sweep: its key, its folder, and the task that computes it on whatever machine.
 
-    DIR/points/KEY/      a finished run: there whole, or not at all, and never touched again
-    DIR/running/         runs under way; moved to points/ when they end
-    DIR/locks/KEY.lock   held by the process that computes KEY; the system frees it when that process dies
-    DIR/status/KEY.json  where a run is; the only thing the progress line reads
-    DIR/source/          the notebook as it was when the sweep was started
+DIR/points/KEY/      a finished run: there whole, or not at all, and never touched again
+DIR/running/         runs under way; moved to points/ when they end
+DIR/locks/KEY.lock   held by the process that computes KEY; the system frees it when that process dies
+DIR/status/KEY.json  where a run is; the only thing the progress line reads
+DIR/source/          the notebook as it was when the sweep was started
 """
 
 import hashlib

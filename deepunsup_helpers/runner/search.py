@@ -23,7 +23,9 @@ class RandomSearch:
     def ask(self, most: int) -> list[tuple[int, dict[str, Any]]]:
         """All draws, each with its number; none when asked again."""
         generator = random.Random(self.seed)
-        draws = [{name: span.draw(generator.random()) for name, span in self.axes.drawn.items()} for _ in range(self.count)]
+        draws = [
+            {name: span.draw(generator.random()) for name, span in self.axes.drawn.items()} for _ in range(self.count)
+        ]
         self.count = 0
         return list(enumerate(draws))
 

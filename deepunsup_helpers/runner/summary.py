@@ -48,7 +48,9 @@ def write_summary(
         best=minimize if minimize in metrics else None,
         failures=[(label(row, names), row) for row in rows if not row.completed],
         completed=sum(row.completed for row in rows),
-        shared={name: shown(value) for name, value in (rows[0].parameters if rows else {}).items() if name not in names},
+        shared={
+            name: shown(value) for name, value in (rows[0].parameters if rows else {}).items() if name not in names
+        },
         figures=[(name, *metric_figure(name, found, axes, metrics)) for name in axes] if metrics else [],
         pictures=pictures(output, found, axes),
         left_out=max(0, len(found) - MOST_PICTURES),
@@ -102,7 +104,9 @@ def metric_figure(axis: str, found: list[Group], axes: list[str], metrics: list[
     look = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E6E6E6",
             "axes.axisbelow": True, "legend.frameon": False}  # fmt: skip
     with plt.rc_context(look):
-        figure, panels = plt.subplots(lines, columns, figsize=(3.1 * columns, 2.5 * lines), squeeze=False, layout="constrained")
+        figure, panels = plt.subplots(
+            lines, columns, figsize=(3.1 * columns, 2.5 * lines), squeeze=False, layout="constrained"
+        )
         for panel, metric in zip(panels.flat, metrics):
             draw_panel(panel, metric, found, kinds, lambda group: position(group.values[axis]),
                        lambda group: tuple(repr(group.values[name]) for name in others))  # fmt: skip
@@ -120,7 +124,9 @@ def metric_figure(axis: str, found: list[Group], axes: list[str], metrics: list[
     return base64.b64encode(stream.getvalue()).decode(), alt
 
 
-def draw_panel(panel: Any, metric: str, found: list[Group], kinds: list[tuple], place: Callable, kind_of: Callable) -> None:
+def draw_panel(
+    panel: Any, metric: str, found: list[Group], kinds: list[tuple], place: Callable, kind_of: Callable
+) -> None:
     """One metric: a dot a run, a line through the means of the configurations that differ in this axis alone."""
     several = len(kinds) > MOST_LINES
     for number_, kind in enumerate(kinds):

@@ -52,7 +52,8 @@ def read_row(folder: Path) -> Row | None:
     """The point in a folder of `points/`; None where it cannot be read."""
     try:
         facts, parameters, metrics = (
-            json.loads((folder / name).read_text(encoding="utf-8")) for name in ("run.json", "parameters.json", "metrics.json")
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in ("run.json", "parameters.json", "metrics.json")
         )
         figures = tuple(sorted(path.name for path in (folder / "figures").glob("*.png")))
         return Row(

@@ -101,7 +101,9 @@ class Sweeping:
             with FileLock(self.folder / "locks" / f"search-{name}.lock", timeout=0):
                 yield OptunaSearch(self.axes, count=sample, seed=seed, file=self.folder / "search.log", name=name)
         except Timeout as error:
-            raise Fault(f"another sweep minimizes {minimize} in {self.folder} just now: wait, or give another -o.") from error
+            raise Fault(
+                f"another sweep minimizes {minimize} in {self.folder} just now: wait, or give another -o."
+            ) from error
 
     def run(self, engine: Engine, search: Any, sample: int | None, minimize: str | None) -> SweepResult:
         """Ask for draws, run their points, tell the search what came of them, until there is nothing to ask."""
@@ -138,7 +140,11 @@ class Sweeping:
         there = 0
         if not isinstance(search, OptunaSearch):
             draws = RandomSearch(self.axes, search.count, search.seed).ask(1)
-            rows = [read_row(self.folder / "points" / self._point(values | drawn).key) for _, drawn in draws for values in grid]
+            rows = [
+                read_row(self.folder / "points" / self._point(values | drawn).key)
+                for _, drawn in draws
+                for values in grid
+            ]
             there = sum(row is not None and (row.completed or not self.retry) for row in rows)
             self.points.clear()
         text = f"{self.notebook.name}: {total} runs" + (f" ({', '.join(counts)})" if counts else "")

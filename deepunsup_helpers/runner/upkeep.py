@@ -16,7 +16,9 @@ from .results import collect_metrics, find_failure
 NOTEBOOK_NOISE = ("widgets", "papermill", "jupytext", "vscode")
 CELL_NOISE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "vscode")
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"  # dead without its kernel: JupyterLab shows an error in its place
+WIDGET_VIEW = (
+    "application/vnd.jupyter.widget-view+json"  # dead without its kernel: JupyterLab shows an error in its place
+)
 TABLE = re.compile(r"(<!-- course map: begin[^>]*-->\n).*?(<!-- course map: end -->)", flags=re.DOTALL)
 
 

@@ -7,5 +7,19 @@ from deepunsup_helpers.training.fit import History, TrainingDiverged, evaluate, 
 from deepunsup_helpers.training.graphs import GraphedStep, graphed
 from deepunsup_helpers.training.update import update
 
-__all__ = ["GraphedStep", "History", "TrainingDiverged", "ema_copy", "evaluate", "fast_products", "fit", "graphed",
-           "load_checkpoint", "pick_device", "save_checkpoint", "save_model", "seed_everything", "update"]
+__all__ = [
+    "GraphedStep",
+    "History",
+    "TrainingDiverged",
+    "ema_copy",
+    "evaluate",
+    "fast_products",
+    "fit",
+    "graphed",
+    "load_checkpoint",
+    "pick_device",
+    "save_checkpoint",
+    "save_model",
+    "seed_everything",
+    "update",
+]

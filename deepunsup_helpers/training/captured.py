@@ -26,7 +26,11 @@ def obstacle(batch: Sequence[Tensor], state: Mapping[str, Any]) -> str | None:
     device = batch[0].device
     if device.type != GRAPH_DEVICE:
         return f"since the batch is on {device} and graphs are CUDA's."
-    if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+    if (
+        torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+        and torch.distributed.get_world_size() > 1
+    ):
         return "since several processes train together."
     scheduled = [thing.optimizer for thing in state.values() if isinstance(thing, LRScheduler)]
     for name, thing in state.items():
@@ -84,10 +88,15 @@ class Snapshot:
         """
         now = rng_state()
         drawn = [name for name in ("python", "numpy", "torch") if not _same(self.rng[name], now[name])]
-        drawn += ["state's generator" for g, before in self.generators
-                  if g.device.type == "cpu" and not torch.equal(before, g.get_state())]
+        drawn += [
+            "state's generator"
+            for g, before in self.generators
+            if g.device.type == "cpu" and not torch.equal(before, g.get_state())
+        ]
         if drawn:
-            raise NotCapturable(f"since the step draws random numbers on the CPU ({', '.join(drawn)}): draw them on the GPU.")
+            raise NotCapturable(
+                f"since the step draws random numbers on the CPU ({', '.join(drawn)}): draw them on the GPU."
+            )
         for parameter in self.parameters:
             parameter.grad = None
 
@@ -151,8 +160,14 @@ class CapturedOptimizer:
 
     def _settings(self) -> list[dict]:
         kept = (bool, int, float, tuple, type(None))
-        return [{name: value for name, value in group.items() if isinstance(value, kept) and name not in ("lr", "initial_lr")}
-                for group in self.optimizer.param_groups]
+        return [
+            {
+                name: value
+                for name, value in group.items()
+                if isinstance(value, kept) and name not in ("lr", "initial_lr")
+            }
+            for group in self.optimizer.param_groups
+        ]
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -170,7 +185,9 @@ class CapturedOptimizer:
             if rate is not None:
                 rate.copy_(lr) if isinstance(lr, Tensor) else rate.fill_(lr)
             elif lr != self.seen[i]:
-                raise NotCapturable(f"since the learning rate of {type(self.optimizer).__name__} changed: fused=True lets it.")
+                raise NotCapturable(
+                    f"since the learning rate of {type(self.optimizer).__name__} changed: fused=True lets it."
+                )
             self.seen[i] = lr
 
     def _adopt(self) -> None:
@@ -198,7 +215,9 @@ class CapturedScheduler:
 
         def count(*values: Any, **named: Any) -> None:
             if values or named:
-                raise NotCapturable(f"since {type(self.scheduler).__name__}.step is given a value: call it after the epoch.")
+                raise NotCapturable(
+                    f"since {type(self.scheduler).__name__}.step is given a value: call it after the epoch."
+                )
             self.steps += 1
 
         self.scheduler.step = count

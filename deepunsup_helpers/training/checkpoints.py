@@ -62,16 +62,22 @@ def load_checkpoint(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any
         saved = torch.load(path, map_location="cpu", weights_only=True)
         parts, extra = saved["state"], saved["extra"]
     except Exception as error:
-        raise ValueError(f"{path} is not a complete checkpoint ({type(error).__name__}): delete it to start anew.") from error
+        raise ValueError(
+            f"{path} is not a complete checkpoint ({type(error).__name__}): delete it to start anew."
+        ) from error
     if set(parts) != set(state):
-        raise ValueError(f"{path} holds {sorted(parts)}, but the state to resume has {sorted(state)}: "
-                         "delete the file to start anew, or give the state it was written with.")
+        raise ValueError(
+            f"{path} holds {sorted(parts)}, but the state to resume has {sorted(state)}: "
+            "delete the file to start anew, or give the state it was written with."
+        )
     for name, thing in state.items():
         try:
             _set(thing, parts[name])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise ValueError(f"{path}: {name!r} does not fit ({str(error).splitlines()[0]}): "
-                             "delete the file to start anew, or use the parameters it was written with.") from error
+            raise ValueError(
+                f"{path}: {name!r} does not fit ({str(error).splitlines()[0]}): "
+                "delete the file to start anew, or use the parameters it was written with."
+            ) from error
     ranks.set_rng_states(saved["rng"] if isinstance(saved["rng"], list) else [saved["rng"]])
     return extra
 

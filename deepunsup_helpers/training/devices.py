@@ -40,8 +40,10 @@ def fast_products() -> bool:
         return False
     before = setting.fp32_precision
     generator = torch.Generator().manual_seed(0)
-    pairs = [(torch.randn(m, k, generator=generator), torch.randn(k, n, generator=generator))
-             for m, k, n in ((128, 784, 400), (784, 128, 400), (128, 20, 400), (33, 65, 7))]
+    pairs = [
+        (torch.randn(m, k, generator=generator), torch.randn(k, n, generator=generator))
+        for m, k, n in ((128, 784, 400), (784, 128, 400), (128, 20, 400), (33, 65, 7))
+    ]
     slow = _product_seconds(*pairs[0])
     setting.fp32_precision = "bf16"  # a permission, not an order
     if all(_is_fp32(a, b) for a, b in pairs) and _product_seconds(*pairs[0]) < 0.9 * slow:
@@ -59,6 +61,7 @@ def _is_fp32(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 def _product_seconds(a: torch.Tensor, b: torch.Tensor, times: int = 10) -> float:
     """The shortest of some runs: other processes can only lengthen one."""
+
     def once() -> float:
         start = time.perf_counter()
         a @ b
@@ -95,9 +98,12 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 def rng_state() -> dict:
     """The state of every global generator, as plain values and tensors."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
-    return {"python": random.getstate(), "torch": torch.get_rng_state(),
-            "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []}
+    return {
+        "python": random.getstate(),
+        "torch": torch.get_rng_state(),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+    }
 
 
 def set_rng_state(state: dict) -> None:

@@ -26,7 +26,9 @@ try:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import SLURMEnvironment
 except ImportError as error:
-    raise ImportError("training on several devices needs Lightning Fabric: pip install --editable '.[distributed]'.") from error
+    raise ImportError(
+        "training on several devices needs Lightning Fabric: pip install --editable '.[distributed]'."
+    ) from error
 
 
 def start(*, accelerator: str = "auto") -> Fabric:

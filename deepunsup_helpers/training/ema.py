@@ -22,8 +22,9 @@ class SlowCopy(AveragedModel):
     def update_parameters(self, model: nn.Module) -> None:
         """w <- decay w + (1 - decay) w_model; the first time, w <- w_model. Integer buffers are copied."""
         weights = {}
-        for mine, theirs in zip(chain(self.module.parameters(), self.module.buffers()),
-                                chain(model.parameters(), model.buffers())):
+        for mine, theirs in zip(
+            chain(self.module.parameters(), self.module.buffers()), chain(model.parameters(), model.buffers())
+        ):
             if not mine.is_floating_point():
                 mine.copy_(theirs)
                 continue

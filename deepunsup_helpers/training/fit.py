@@ -40,8 +40,10 @@ class TrainingDiverged(RuntimeError):
 
     def __init__(self, epoch: int, term: str, history: History):
         self.epoch, self.term, self.history = epoch, term, history
-        super().__init__(f"training diverged: {term!r} is no longer finite in epoch {epoch}. Lower the learning rate, clip "
-                         "the gradients (update(..., max_norm=1.0)), or look for log(0) and division by zero in the loss.")
+        super().__init__(
+            f"training diverged: {term!r} is no longer finite in epoch {epoch}. Lower the learning rate, clip "
+            "the gradients (update(..., max_norm=1.0)), or look for log(0) and division by zero in the loss."
+        )
 
 
 class _Means:
@@ -115,16 +117,28 @@ def _run_epoch(step: Callable[..., Terms], batches: Iterable, context: Callable)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error).lower():
                 raise
-            raise RuntimeError(f"out of memory with {len(batch[0])} examples a batch: lower batch_size (half of it is a "
-                               "good next try), or the model's width.") from error
+            raise RuntimeError(
+                f"out of memory with {len(batch[0])} examples a batch: lower batch_size (half of it is a "
+                "good next try), or the model's width."
+            ) from error
         means.add(terms, len(batch[0]))
     return means.result()
 
 
-def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Mapping[str, Any],
-        validate: Callable[[], Mapping[str, Any]] | None = None, precision: str = "fp32",
-        hooks: Sequence[Callable[[int, History], None]] = (), checkpoint: str | Path | None = None,
-        resume: bool = False, compile: bool = False, progress: bool = True) -> History:
+def fit(
+    step: Callable[..., Terms],
+    batches: Iterable,
+    *,
+    epochs: int,
+    state: Mapping[str, Any],
+    validate: Callable[[], Mapping[str, Any]] | None = None,
+    precision: str = "fp32",
+    hooks: Sequence[Callable[[int, History], None]] = (),
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    compile: bool = False,
+    progress: bool = True,
+) -> History:
     """Call `step` on every batch of every epoch, and keep the books.
 
     For speed: data that reside on the device (`Batches`), optimizers with `fused=True`, convolutions in the channels-last
@@ -164,7 +178,10 @@ def fit(step: Callable[..., Terms], batches: Iterable, *, epochs: int, state: Ma
     torch.set_flush_denormal(True)  # denormal numbers cost up to a fifth of the time on a CPU
     writer = ranks.rank() == 0
 
-    with progress_bar(epochs, start=history.epochs, enabled=progress and writer) as advance, _compiled(modules, compile):
+    with (
+        progress_bar(epochs, start=history.epochs, enabled=progress and writer) as advance,
+        _compiled(modules, compile),
+    ):
         try:
             for epoch in range(history.epochs + 1, epochs + 1):
                 start = time.perf_counter()
@@ -213,8 +230,13 @@ def _append(history: History, terms: Mapping[str, float], measured: Mapping[str,
     history.seconds.append(seconds)
 
 
-def evaluate(measure: Callable[..., Terms], batches: Iterable, *, modules: Sequence[torch.nn.Module] = (),
-             precision: str = "fp32") -> dict[str, float]:
+def evaluate(
+    measure: Callable[..., Terms],
+    batches: Iterable,
+    *,
+    modules: Sequence[torch.nn.Module] = (),
+    precision: str = "fp32",
+) -> dict[str, float]:
     """The example-weighted means of what `measure(x)` or `measure(x, y)` returns, without gradients.
 
     Args:

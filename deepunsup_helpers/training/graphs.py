@@ -19,8 +19,14 @@ from deepunsup_helpers.training.devices import autocast
 Terms = Mapping[str, Tensor]
 
 
-def graphed(step: Callable[..., Terms], example_batch: Tensor | Sequence[Tensor], *, state: Mapping[str, Any],
-            precision: str = "fp32", warmup: int = 3) -> "GraphedStep":
+def graphed(
+    step: Callable[..., Terms],
+    example_batch: Tensor | Sequence[Tensor],
+    *,
+    state: Mapping[str, Any],
+    precision: str = "fp32",
+    warmup: int = 3,
+) -> "GraphedStep":
     """The same step, on CUDA replayed as one graph: forward and backward passes and optimizers of all players.
 
         step = graphed(step, batches.x[:batch_size], state=state)    # next(iter(batches)) would draw an order
@@ -73,7 +79,9 @@ class GraphedStep:
 
     def __call__(self, *batch: Tensor) -> Terms:
         if torch.is_autocast_enabled(self._device.type) != (self._precision == "bf16"):
-            raise ValueError(f"the graph was made for precision={self._precision!r}: give the same to graphed and to fit.")
+            raise ValueError(
+                f"the graph was made for precision={self._precision!r}: give the same to graphed and to fit."
+            )
         if not (self.captured and self._fits(batch)):
             return self.step(*batch)
         try:
@@ -111,8 +119,13 @@ class GraphedStep:
         try:
             for module in self._modules:
                 module.train()
-            self._replay = cuda_graph(self._run, warmup=warmup, device=self._device, check=snapshot.check,
-                                      generators=[t for t in things if isinstance(t, torch.Generator)])
+            self._replay = cuda_graph(
+                self._run,
+                warmup=warmup,
+                device=self._device,
+                check=snapshot.check,
+                generators=[t for t in things if isinstance(t, torch.Generator)],
+            )
         finally:
             for module, mode in zip(self._modules, training):
                 module.train(mode)
@@ -130,7 +143,9 @@ class GraphedStep:
             terms = self.step(*(x.detach() for x in self._inputs))
         for name, value in terms.items():
             if not isinstance(value, Tensor) or value.ndim or value.device != self._device:
-                raise NotCapturable(f"the term {name!r} is no 0-d tensor on {self._device}: it would never change again.")
+                raise NotCapturable(
+                    f"the term {name!r} is no 0-d tensor on {self._device}: it would never change again."
+                )
         self._names = tuple(terms)
         values = [value.detach().float() for value in terms.values()]
         self._terms = torch.stack(values) if values else torch.empty(0, device=self._device)
@@ -146,14 +161,22 @@ def _waiting_is_an_error() -> Iterator[None]:
     except RuntimeError as error:
         if "synchronizing" not in str(error):
             raise
-        raise NotCapturable("the step waits for the GPU (an .item(), a tensor made from Python numbers, a copy from the CPU); "
-                            "torch.cuda.set_sync_debug_mode('error') shows where.") from error
+        raise NotCapturable(
+            "the step waits for the GPU (an .item(), a tensor made from Python numbers, a copy from the CPU); "
+            "torch.cuda.set_sync_debug_mode('error') shows where."
+        ) from error
     finally:
         torch.cuda.set_sync_debug_mode(before)
 
 
-def cuda_graph(run: Callable[[], None], *, warmup: int, device: torch.device, check: Callable[[], None],
-               generators: Sequence[torch.Generator] = ()) -> Callable[[], None]:
+def cuda_graph(
+    run: Callable[[], None],
+    *,
+    warmup: int,
+    device: torch.device,
+    check: Callable[[], None],
+    generators: Sequence[torch.Generator] = (),
+) -> Callable[[], None]:
     """Run `run` a few times, then record it; returns what replays it.
 
     Errors of the step itself come out of the first run as they would eagerly.
@@ -193,7 +216,9 @@ def cuda_graph(run: Callable[[], None], *, warmup: int, device: torch.device, ch
             if isinstance(error, NotCapturable):
                 raise
             first = error.__context__ or error  # the end of a broken recording raises on top of what broke it
-            raise NotCapturable(f"the recording failed ({type(first).__name__}: {str(first).splitlines()[0]}).") from error
+            raise NotCapturable(
+                f"the recording failed ({type(first).__name__}: {str(first).splitlines()[0]})."
+            ) from error
     return graph.replay
 
 

@@ -4,8 +4,13 @@ import torch
 from torch import Tensor
 
 
-def update(optimizer: torch.optim.Optimizer, loss: Tensor, *, max_norm: float | None = None,
-           scheduler: torch.optim.lr_scheduler.LRScheduler | None = None) -> None:
+def update(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    *,
+    max_norm: float | None = None,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+) -> None:
     """zero_grad, backward, clip, step: complete before the next player's begins.
 
     Args:
