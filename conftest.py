@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from deepunsup_helpers.runner.cores import thread_variables
+from deepunsup_helpers.runner.threads import thread_variables
 
 # Two workers with two threads each stop each other: give each its share of the cores, before torch loads.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

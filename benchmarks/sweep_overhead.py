@@ -30,7 +30,7 @@ def measure(options: argparse.Namespace, output: Path, jobs: int) -> tuple[float
     seconds = time.perf_counter() - start
     if result.exit_code or len(result.rows) != RUNS:
         sys.exit(f"not all runs completed: see {output}")
-    told = [json.loads((output / "points" / row.key / "run.json").read_text(encoding="utf-8")) for row in result.rows]
+    told = [json.loads((output / "trials" / row.key / "run.json").read_text(encoding="utf-8")) for row in result.rows]
     return seconds, statistics.fmean(sum(cell["seconds"] for cell in facts["cell_seconds"]) for facts in told)
 
 

@@ -1,8 +1,10 @@
 """How a figure leaves a notebook: `record(test_loss=105.6)`."""
 
 import math
+import warnings
 
 MIME_TYPE = "application/vnd.deepunsup.metrics+json"
+WARNING_MIME_TYPE = "application/vnd.deepunsup.warning+json"
 
 
 def record(*, interrupted: bool = False, **metrics: float) -> None:
@@ -38,3 +40,19 @@ def record(*, interrupted: bool = False, **metrics: float) -> None:
 
     bundle = {MIME_TYPE: {"metrics": finite, "interrupted": bool(interrupted)}, "text/plain": text}
     display(bundle, raw=True)
+
+
+def warn(text: str) -> None:
+    """Show a warning about the user's data where she looks: in the notebook, the terminal, run.json and the report.
+
+    Args:
+        text: one sentence or two: what is odd, what was done about it, what to do if that is wrong.
+    """
+    from IPython import get_ipython
+
+    if get_ipython() is None:  # a plain Python script
+        warnings.warn(text, stacklevel=3)
+        return
+    from IPython.display import display
+
+    display({WARNING_MIME_TYPE: {"text": text}, "text/plain": f"warning: {text}"}, raw=True)

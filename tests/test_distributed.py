@@ -10,7 +10,7 @@ import distributed_worker as worker
 import pytest
 import torch
 
-from deepunsup_helpers.runner.cores import thread_variables
+from deepunsup_helpers.runner.threads import thread_variables
 
 pytest.importorskip("lightning_fabric", reason="Lightning Fabric is missing: pip install --editable '.[distributed]'")
 if sys.platform == "win32":

@@ -59,7 +59,7 @@ def test_importing_the_package_is_light():
 
 
 def test_workers_share_the_cores():
-    """Under xdist each worker sees cores/N threads, whatever the caller had set."""
+    """Under xdist each worker sees cores/N threads, whatever the cwd had set."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers == 1:
         pytest.skip("one process keeps all cores; this test looks at what xdist's workers see")
@@ -97,8 +97,8 @@ def test_two_workers_see_half_of_the_cores_each(tmp_path):
 
 def test_the_readme_shows_the_measured_times():
     """One source: the notebooks' metadata; `make times` writes both."""
-    from deepunsup_helpers.runner.notebooks import course
-    from deepunsup_helpers.runner.upkeep import readme_table, with_table
+    from deepunsup_helpers.runner.course.upkeep import readme_table, with_table
+    from deepunsup_helpers.runner.notebook.files import course
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_table(readme, readme_table(course())) == readme, "run: deepunsup times --table-only --readme README.md"

@@ -12,10 +12,10 @@ import nbformat
 import pytest
 from toy_notebooks import code, command, deepunsup, variables, write
 
-from deepunsup_helpers.runner.cores import THREAD_VARIABLES, available_cores, thread_variables
-from deepunsup_helpers.runner.faults import Fault
-from deepunsup_helpers.runner.notebooks import course, read_notebook
-from deepunsup_helpers.runner.upkeep import normalise_file, normalised, readme_table, with_table, write_seconds
+from deepunsup_helpers.runner.course.upkeep import normalise_file, normalised, readme_table, with_table, write_seconds
+from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.notebook.files import course, read_notebook
+from deepunsup_helpers.runner.threads import THREAD_VARIABLES, available_cores, thread_variables
 
 RUNNER = Path(__file__).resolve().parent.parent / "deepunsup_helpers" / "runner"
 
@@ -41,7 +41,11 @@ def test_list_and_help_start_within_half_a_second(folder):
 
 
 def test_no_part_of_the_runner_loads_torch():
-    names = [f"deepunsup_helpers.runner.{path.stem}" for path in RUNNER.glob("*.py")]
+    names = [
+        ".".join(["deepunsup_helpers.runner", *path.relative_to(RUNNER).with_suffix("").parts])
+        for path in RUNNER.rglob("*.py")
+        if path.name != "__init__.py"
+    ]
     script = (
         f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
     )
@@ -165,7 +169,7 @@ def test_times_measures_and_renews_the_readme_from_the_metadata(folder):
     )
     assert text.startswith("before\n") and text.endswith("after\n")
     assert with_table(text, readme_table(course(folder))) == text, "a second time changes nothing"
-    with pytest.raises(Fault, match="course map"):
+    with pytest.raises(CommandError, match="course map"):
         with_table("no marks", "")
 
 

@@ -13,9 +13,9 @@ import pytest
 from test_runner_sweep import points, table, toy
 from toy_notebooks import deepunsup, facts, variables
 
-from deepunsup_helpers.runner.backends import judge_probe, make_probe, probe_files
-from deepunsup_helpers.runner.faults import Fault
-from deepunsup_helpers.runner.points import package_digest
+from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.sweep.backends import judge_probe, make_probe, probe_files
+from deepunsup_helpers.runner.sweep.trial import package_digest
 
 HOLD_RAY = """
 import ray, sys
@@ -79,7 +79,7 @@ def test_a_cluster_runs_a_sweep(cluster, tmp_path):
     assert "4 runs (epochs: 2, rate: 2)" in done.stdout and "2 at once" in done.stdout
     assert [row["loss"] for row in table(tmp_path / "out")] == ["1.25", "", "2.25", ""]
     share = str(max(1, len(os.sched_getaffinity(0)) // 2))
-    for place in (tmp_path / "out" / "points").iterdir():
+    for place in (tmp_path / "out" / "trials").iterdir():
         if facts(place)["status"] == "completed":
             assert facts(place, "seen.json")["OMP_NUM_THREADS"] in ("1", share)
     before = points(tmp_path / "out")
@@ -119,12 +119,12 @@ def test_the_probe_says_what_is_missing(tmp_path):
         assert answer(tmp_path / "elsewhere", token) == f"it does not see the folder {tmp_path / 'elsewhere'}"
         assert answer(tmp_path / "out", token) == f"digest {package_digest()}"
         judge_probe({"one": f"digest {package_digest()}"}, tmp_path / "out", token)
-        with pytest.raises(Fault) as fault:
+        with pytest.raises(CommandError) as fault:
             judge_probe(
                 {"one": "digest 0", "two": "it does not see", "three": OSError("gone")}, tmp_path / "out", token
             )
         for said in ("one: it has another version", "two: it does not see", "three: OSError: gone"):
             assert said in str(fault.value)
     assert not list((tmp_path / "out" / "status").iterdir())
-    with probe_files(tmp_path / "out") as token, pytest.raises(Fault, match="does not arrive here"):
+    with probe_files(tmp_path / "out") as token, pytest.raises(CommandError, match="does not arrive here"):
         judge_probe({"one": f"digest {package_digest()}"}, tmp_path / "out", token)

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from toy_notebooks import deepunsup, facts
 
-from deepunsup_helpers.runner.edition import BLANK, student_edition
+from deepunsup_helpers.runner.course.student_copy import BLANK, student_edition
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 REGION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", flags=re.DOTALL)

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from toy_notebooks import code, deepunsup, facts, only_run, text, variables, write
 
-from deepunsup_helpers.runner.edition import BLANK, blanked, student_edition
-from deepunsup_helpers.runner.faults import Fault
+from deepunsup_helpers.runner.course.student_copy import BLANK, blanked, student_edition
+from deepunsup_helpers.runner.errors import CommandError
 
 EXERCISES = """
 from deepunsup_helpers.exercises import Exercise, Result, checked, run_check
@@ -93,7 +93,7 @@ def test_the_blank_stands_where_the_solution_stood():
     "x = 1  ### BEGIN SOLUTION\n### END SOLUTION",
 ])  # fmt: skip
 def test_markers_that_would_give_a_solution_away_are_refused(source, tmp_path):
-    with pytest.raises(Fault, match="solution markers"):
+    with pytest.raises(CommandError, match="solution markers"):
         student_edition(write(tmp_path / "a.ipynb", code(source)))
 
 

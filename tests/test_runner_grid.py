@@ -5,10 +5,10 @@ import math
 import pytest
 from toy_notebooks import write
 
-from deepunsup_helpers.runner.faults import Fault
-from deepunsup_helpers.runner.grid import Span, from_values, from_words, read_axes, read_parameter_file
-from deepunsup_helpers.runner.notebooks import read_notebook
-from deepunsup_helpers.runner.parameters import Parameter
+from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.notebook.files import read_notebook
+from deepunsup_helpers.runner.notebook.parameters import Parameter
+from deepunsup_helpers.runner.sweep.grid import Span, from_values, from_words, read_axes, read_parameter_file
 
 WHOLE, NUMBER, TEXT, LIST, TRUTH = (Parameter("p", default) for default in (3, 0.5, "strokes", [2, 4], True))
 
@@ -68,7 +68,7 @@ def test_what_a_text_means(parameter, text, values):
     ],
 )  # fmt: skip
 def test_what_a_mistake_is_told(parameter, text, said):
-    with pytest.raises(Fault, match="'p'") as fault:
+    with pytest.raises(CommandError, match="'p'") as fault:
         from_words(parameter, text)
     assert said in str(fault.value)
 
@@ -86,7 +86,7 @@ def test_a_range_to_draw_from():
 
 
 @pytest.mark.parametrize(
-    "parameter, wish, values",
+    "parameter, value, values",
     [
         (WHOLE, [2, 8], [2, 8]),
         (WHOLE, range(3), [0, 1, 2]),
@@ -98,23 +98,23 @@ def test_a_range_to_draw_from():
         (TRUTH, False, [False]),
     ],
 )
-def test_values_of_python_and_yaml(parameter, wish, values):
-    assert from_values(parameter, wish) == values
+def test_values_of_python_and_yaml(parameter, value, values):
+    assert from_values(parameter, value) == values
 
 
 def test_the_grid_is_every_combination_with_the_preset_beneath(notebook, tmp_path):
     axes = read_axes(
-        notebook, preset="small", wishes={"epochs": "1,2", "quick": "false,true", "guess": "7"}, caller=tmp_path
+        notebook, preset="small", requested={"epochs": "1,2", "quick": "false,true", "guess": "7"}, cwd=tmp_path
     )
     assert axes.fixed == {"rate": 2.0, "guess": 7}
     assert axes.grid() == [
         {"rate": 2.0, "guess": 7, "epochs": epochs, "quick": quick} for epochs in (1, 2) for quick in (False, True)
     ]
-    assert len(read_axes(notebook, preset=None, wishes={"epochs": "2,2,3,2"}, caller=tmp_path).grid()) == 2
+    assert len(read_axes(notebook, preset=None, requested={"epochs": "2,2,3,2"}, cwd=tmp_path).grid()) == 2
 
 
 @pytest.mark.parametrize(
-    "wishes, said",
+    "requested, said",
     [
         ({"epoch": "1,2"}, "did you mean 'epochs'"),
         ({"dataset": "strokes,stroke"}, "expected one of"),
@@ -123,9 +123,9 @@ def test_the_grid_is_every_combination_with_the_preset_beneath(notebook, tmp_pat
         ({"epochs": []}, "no values"),
     ],
 )
-def test_everything_is_checked_first(notebook, tmp_path, wishes, said):
-    with pytest.raises(Fault) as fault:
-        read_axes(notebook, preset=None, wishes=wishes, caller=tmp_path)
+def test_everything_is_checked_first(notebook, tmp_path, requested, said):
+    with pytest.raises(CommandError) as fault:
+        read_axes(notebook, preset=None, requested=requested, cwd=tmp_path)
     assert said in str(fault.value)
 
 
@@ -133,15 +133,15 @@ def test_one_checkpoint_for_many_runs_is_refused(tmp_path):
     path = write(tmp_path / "05_toy.ipynb")
     path.write_text(path.read_text().replace("guess = None  # your guess", "checkpoint = ''  # a file"))
     notebook = read_notebook(path)
-    assert read_axes(notebook, preset=None, wishes={"checkpoint": "a.pt", "epochs": "1"}, caller=tmp_path).fixed
-    with pytest.raises(Fault, match="same file"):
-        read_axes(notebook, preset=None, wishes={"checkpoint": "a.pt", "epochs": "1,2"}, caller=tmp_path)
+    assert read_axes(notebook, preset=None, requested={"checkpoint": "a.pt", "epochs": "1"}, cwd=tmp_path).fixed
+    with pytest.raises(CommandError, match="same file"):
+        read_axes(notebook, preset=None, requested={"checkpoint": "a.pt", "epochs": "1,2"}, cwd=tmp_path)
 
 
 def test_a_parameter_file(tmp_path, notebook):
     file = tmp_path / "grid.yaml"
     file.write_text("epochs: 0..2\nrate: [1e-4, 0.5]\nquick: true\nsizes: [[2], [4, 8]]\ndataset: strokes, digits\n")
-    axes = read_axes(notebook, preset=None, wishes=read_parameter_file(file), caller=tmp_path)
+    axes = read_axes(notebook, preset=None, requested=read_parameter_file(file), cwd=tmp_path)
     assert axes.swept == {
         "epochs": [0, 1, 2],
         "rate": [1e-4, 0.5],
@@ -151,7 +151,7 @@ def test_a_parameter_file(tmp_path, notebook):
     assert axes.fixed == {"quick": True}
     for content, said in (("- 1\n- 2\n", "a table"), ("a: [1,\n", "not YAML")):
         file.write_text(content)
-        with pytest.raises(Fault, match=said):
+        with pytest.raises(CommandError, match=said):
             read_parameter_file(file)
-    with pytest.raises(Fault, match="cannot read"):
+    with pytest.raises(CommandError, match="cannot read"):
         read_parameter_file(tmp_path / "none.yaml")

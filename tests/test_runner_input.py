@@ -9,9 +9,9 @@ from toy_notebooks import deepunsup, facts, write
 
 from deepunsup_helpers.record import MIME_TYPE
 from deepunsup_helpers.runner import files
-from deepunsup_helpers.runner.faults import Fault
-from deepunsup_helpers.runner.folder import claim_folder
-from deepunsup_helpers.runner.results import collect_metrics, slug
+from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.notebook.outputs import collect_metrics, slug
+from deepunsup_helpers.runner.run.folder import claim_folder
 
 
 @pytest.mark.parametrize(("words", "told"), [
@@ -54,7 +54,8 @@ def test_an_unwritable_folder_ends_in_one_line(tmp_path):
 
 
 def test_an_unexpected_os_error_is_one_line_too(tmp_path, monkeypatch, capsys):
-    from deepunsup_helpers.runner import cli, notebooks
+    from deepunsup_helpers.runner import cli
+    from deepunsup_helpers.runner.notebook import files as notebooks
 
     def full(*_):
         raise OSError(28, "No space left on device", "/disk/run.json")
@@ -81,8 +82,8 @@ def test_of_many_who_want_one_empty_folder_one_gets_it(tmp_path):
         gate.wait()
         try:
             wins.append(claim_folder("x", "mine", tmp_path))
-        except Fault as fault:
-            losses.append(fault)
+        except CommandError as error:
+            losses.append(error)
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     [thread.start() for thread in threads]
@@ -132,8 +133,8 @@ def test_a_metric_recorded_twice_or_not_finite_is_a_fault():
         [recorded(3, loss=1.0, kept=2), recorded(5, loss=1.0), recorded(7, bad=float("inf"), worse="x")]
     )
     assert metrics.values == {"kept": 2}
-    assert len(metrics.faults) == 3 and "'loss' is recorded twice, in cells [3] and [5]" in metrics.faults[0]
-    assert collect_metrics([recorded(1, a=1), recorded(2, b=1)]).faults == []
+    assert len(metrics.problems) == 3 and "'loss' is recorded twice, in cells [3] and [5]" in metrics.problems[0]
+    assert collect_metrics([recorded(1, a=1), recorded(2, b=1)]).problems == []
 
 
 def test_slugs_are_short_plain_file_names():

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from toy_notebooks import PARAMETERS, code, write
 
-from deepunsup_helpers.runner.faults import Fault
-from deepunsup_helpers.runner.notebooks import find_notebook, read_notebook
-from deepunsup_helpers.runner.parameters import (
+from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.notebook.files import find_notebook, read_notebook
+from deepunsup_helpers.runner.notebook.parameters import (
     chosen_values,
     from_text,
     parse_parameters,
@@ -49,12 +49,12 @@ def test_a_default_over_several_lines_keeps_its_comment():
 def test_a_line_that_is_not_name_equals_literal_is_refused(source, tmp_path):
     notebook = read_notebook(write(tmp_path / "00_bad.ipynb"))
     notebook.cells[1]["source"] = source
-    with pytest.raises(Fault, match="00_bad"):
+    with pytest.raises(CommandError, match="00_bad"):
         read_parameters(notebook)
 
 
 def test_two_tagged_cells_are_refused_and_none_means_no_parameters(tmp_path):
-    with pytest.raises(Fault, match="2 cells"):
+    with pytest.raises(CommandError, match="2 cells"):
         read_parameters(read_notebook(write(tmp_path / "a.ipynb", code("x = 1", "parameters"))))
     notebook = read_notebook(write(tmp_path / "b.ipynb"))
     del notebook.cells[1]
@@ -78,25 +78,25 @@ def test_text_becomes_a_value_of_the_defaults_type(name, given, value):
     ("sizes", "[true]"), ("guess", "1e999"),
 ])  # fmt: skip
 def test_a_value_of_another_type_is_refused_by_name(name, given):
-    with pytest.raises(Fault, match=f"{name}.*expected"):
+    with pytest.raises(CommandError, match=f"{name}.*expected"):
         from_text(TOYS[name], given)
 
 
 def test_unknown_names_suggest_the_nearest(toy, tmp_path):
-    with pytest.raises(Fault, match="did you mean 'epochs'"):
+    with pytest.raises(CommandError, match="did you mean 'epochs'"):
         chosen_values(toy, None, {"epoch": "1"}, tmp_path)
-    with pytest.raises(Fault, match="did you mean 'smoke'"):
+    with pytest.raises(CommandError, match="did you mean 'smoke'"):
         chosen_values(toy, "smok", {}, tmp_path)
-    with pytest.raises(Fault, match="one of strokes, digits.*did you mean 'digits'"):
+    with pytest.raises(CommandError, match="one of strokes, digits.*did you mean 'digits'"):
         chosen_values(toy, None, {"dataset": "digit"}, tmp_path)
 
 
 def test_presets_are_checked_and_overridden(toy, tmp_path):
     assert chosen_values(toy, "smoke", {}, tmp_path) == {"epochs": 1, "rate": 1.0}
     assert chosen_values(toy, "smoke", {"epochs": "7"}, tmp_path) == {"epochs": 7, "rate": 1.0}
-    with pytest.raises(Fault, match="epochs"):
+    with pytest.raises(CommandError, match="epochs"):
         chosen_values(toy, "wrong", {}, tmp_path)
-    with pytest.raises(Fault, match="preset 'stale'.*did you mean 'epochs'"):
+    with pytest.raises(CommandError, match="preset 'stale'.*did you mean 'epochs'"):
         chosen_values(toy, "stale", {}, tmp_path)
 
 
@@ -104,14 +104,14 @@ def test_paths_are_absolute_against_the_caller(toy, tmp_path):
     (tmp_path / "my images").mkdir()
     got = chosen_values(toy, None, {"dataset": "folder:my images"}, tmp_path)
     assert got == {"dataset": f"folder:{tmp_path / 'my images'}"}
-    with pytest.raises(Fault, match="there is no folder"):
+    with pytest.raises(CommandError, match="there is no folder"):
         chosen_values(toy, None, {"dataset": "folder:elsewhere"}, tmp_path)
 
 
 def test_assignments_split_at_the_first_equals_sign_and_the_last_counts():
     assert split_assignments(["a=b=c", "x=1", "x=2", "empty="]) == {"a": "b=c", "x": "2", "empty": ""}
     for wrong in ("epochs", "=3", ""):
-        with pytest.raises(Fault, match="name=value"):
+        with pytest.raises(CommandError, match="name=value"):
             split_assignments([wrong])
 
 
@@ -128,7 +128,7 @@ def test_a_notebook_goes_by_number_name_or_path(text, tmp_path):
 ])  # fmt: skip
 def test_an_unknown_notebook_suggests_the_nearest(text, told, tmp_path):
     write(tmp_path / "notebooks" / "04_deep_toy.ipynb")
-    with pytest.raises(Fault, match=told):
+    with pytest.raises(CommandError, match=told):
         find_notebook(text, tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_an_unknown_notebook_suggests_the_nearest(text, told, tmp_path):
 def test_what_is_no_notebook_is_a_fault(content, tmp_path):
     path = tmp_path / "x.ipynb"
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(Fault, match="not a notebook"):
+    with pytest.raises(CommandError, match="not a notebook"):
         read_notebook(path)
 
 

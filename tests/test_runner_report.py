@@ -12,12 +12,12 @@ from nbformat.v4 import new_output
 from toy_notebooks import code, png, text, write
 
 from deepunsup_helpers.record import MIME_TYPE
-from deepunsup_helpers.runner import markup
-from deepunsup_helpers.runner.formulas import formula
-from deepunsup_helpers.runner.notebooks import read_notebook
-from deepunsup_helpers.runner.report import WIDGET_VIEW, write_report
-from deepunsup_helpers.runner.results import find_failure, model_snippets, write_figures
-from deepunsup_helpers.runner.run import Request
+from deepunsup_helpers.runner.notebook.files import read_notebook
+from deepunsup_helpers.runner.notebook.outputs import find_failure, model_snippets, write_figures
+from deepunsup_helpers.runner.report import html as markup
+from deepunsup_helpers.runner.report.mathml import formula
+from deepunsup_helpers.runner.report.page import WIDGET_VIEW, write_report
+from deepunsup_helpers.runner.run.run import Request
 
 FORMULAS = r"""
 ## Formulas
@@ -82,7 +82,7 @@ def report(tmp_path_factory):
         "threads": 2, "preset": "smoke",
         "started": "2026-01-02T03:04:05+00:00", "training_interrupted": True,
         "versions": {"python": "3.11", "torch": "2.6"}, "command": "deepunsup run 04 -p 'dataset=<x>'",
-        "error": "ValueError: <b>not</b> this", "faults": ["metric 'a' is recorded twice."],
+        "error": "ValueError: <b>not</b> this", "problems": ["metric 'a' is recorded twice."],
     }  # fmt: skip
     figures = write_figures(cells, folder)
     failure = find_failure(cells, next(i for i, cell in enumerate(cells) if cell.source == "fail()"))

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from toy_notebooks import code, command, deepunsup, facts, only_run, png, text, variables, write
 
-from deepunsup_helpers.runner.terminal import stopping
+from deepunsup_helpers.runner.console import stopping
 
 SEEN = """
 import json, os, sys
@@ -262,7 +262,7 @@ def test_two_workers_see_half_of_the_cores_each(tmp_path):
     free = {name: None for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     done = deepunsup("run", "all", "--jobs", "2", "-o", "out", "-p", "epochs=4", cwd=tmp_path, **free)
     assert done.returncode == 1, "one of two failed: leaving by sys.exit(0) is no success"
-    from deepunsup_helpers.runner.cores import available_cores
+    from deepunsup_helpers.runner.threads import available_cores
 
     for name in ("07_one", "08_two"):
         share = max(1, available_cores() // 2)

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from toy_notebooks import png, write
 
-from deepunsup_helpers.runner.notebooks import notebooks_folder, read_notebook
-from deepunsup_helpers.runner.points import point_key
-from deepunsup_helpers.runner.summary import positions, write_summary
-from deepunsup_helpers.runner.sweep_table import Row, groups, metric_names, read_rows, varied, write_results
+from deepunsup_helpers.runner.notebook.files import notebooks_folder, read_notebook
+from deepunsup_helpers.runner.sweep.summary import positions, write_summary
+from deepunsup_helpers.runner.sweep.table import Row, groups, metric_names, read_rows, varied, write_results
+from deepunsup_helpers.runner.sweep.trial import trial_key
 
 WIDTHS, SEEDS = (2, 8), (0, 1, 2)
 
@@ -38,7 +38,7 @@ def page(tmp_path, rows):
     """summary.html of six completed runs and a failed one, with a picture beside each."""
     rows = [*rows, row(32, 0, status="failed")]
     for one in rows:
-        place = tmp_path / "points" / one.key / "figures"
+        place = tmp_path / "trials" / one.key / "figures"
         place.mkdir(parents=True)
         (place / "01.png").write_bytes(base64.b64decode(png(900, 300)))
         (place.parent / "report.html").write_text("<p>report</p>")
@@ -93,15 +93,15 @@ def test_a_metric_named_as_a_parameter_keeps_its_own_column(tmp_path, rows):
 def test_rows_are_those_that_would_be_computed_alike_today(tmp_path):
     parameters = {"width": 2, "seed": 0, "sizes": [1]}
     for key, status in (
-        (point_key("n", "p", parameters), "completed"),
-        (point_key("n", "older", parameters), "completed"),
+        (trial_key("n", "p", parameters), "completed"),
+        (trial_key("n", "older", parameters), "completed"),
     ):
-        place = tmp_path / "points" / key
+        place = tmp_path / "trials" / key
         place.mkdir(parents=True)
         (place / "parameters.json").write_text(json.dumps(parameters))
         (place / "metrics.json").write_text('{"loss": 1.5}')
         (place / "run.json").write_text(json.dumps({"status": status, "seconds": 1.0, "flagship": None}))
-    (tmp_path / "points" / "broken").mkdir()
+    (tmp_path / "trials" / "broken").mkdir()
     found, others = read_rows(tmp_path, notebook="n", package="p")
     assert [one.metrics for one in found] == [{"loss": 1.5}] and others == 1
 
@@ -109,7 +109,7 @@ def test_rows_are_those_that_would_be_computed_alike_today(tmp_path):
 def test_numbers_are_ordered_by_size(tmp_path):
     for number in (8, 32, 2, 100):
         parameters = {"width": number}
-        place = tmp_path / "points" / point_key("n", "p", parameters)
+        place = tmp_path / "trials" / trial_key("n", "p", parameters)
         place.mkdir(parents=True)
         for name, content in (("parameters", parameters), ("metrics", {}), ("run", {"status": "completed"})):
             (place / f"{name}.json").write_text(json.dumps(content))
@@ -124,8 +124,8 @@ def test_the_page_says_what_was_found(page):
     assert "ValueError: &lt;b&gt;" in text, "nothing of a run's text is taken for markup"
     assert "8 9.6667 ± 2.1 0.125 ± 0" in text and "2 3.6667 ± 2.1 0.5 ± 0" in text
     assert text.index("8 9.6667") < text.index("2 3.6667"), "the least share first"
-    assert html.count('<li><a href="points/k') == 1 + 2, "the failure, and a picture of each configuration"
-    for link in re.findall(r'href="(points/[^"]+)"', html):
+    assert html.count('<li><a href="trials/k') == 1 + 2, "the failure, and a picture of each configuration"
+    for link in re.findall(r'href="(trials/[^"]+)"', html):
         assert (page.parent / link).exists()
 
 
@@ -178,7 +178,7 @@ def test_where_values_stand():
 
 def test_every_metric_of_the_course_can_be_minimised():
     """The names are read from the `record` calls; a notebook that cannot be read so takes any name."""
-    from deepunsup_helpers.runner.search import recorded_names
+    from deepunsup_helpers.runner.sweep.search import recorded_names
 
     for path in sorted(notebooks_folder().glob("[0-9][0-9]_*.ipynb")):
         names = recorded_names(read_notebook(path))

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from toy_notebooks import code, command, deepunsup, facts, png, variables, write
 
-from deepunsup_helpers.runner.points import data_fingerprint, gpus, notebook_digest, point_key
 from deepunsup_helpers.runner.sweep import sweep
+from deepunsup_helpers.runner.sweep.trial import data_fingerprint, gpus, notebook_digest, trial_key
 
 LOG = """
 import os, time
@@ -60,7 +60,7 @@ def ends(folder: Path, what: str = "end") -> list[str]:
 def points(folder: Path) -> dict[str, tuple[int, int]]:
     """Key to the inode and time of its run.json, once every file of the point has been found whole."""
     found = {}
-    for place in (folder / "points").glob("*"):
+    for place in (folder / "trials").glob("*"):
         for path in [*place.glob("*.json"), *place.glob("*.ipynb")]:
             json.loads(path.read_text(encoding="utf-8"))
         assert (place / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
@@ -127,14 +127,14 @@ def test_the_table_holds_every_point_of_the_folder(swept):
 
 def test_each_of_two_jobs_has_half_of_the_cores(swept):
     share = str(max(1, len(os.sched_getaffinity(0)) // 2)) if hasattr(os, "sched_getaffinity") else None
-    for place in (swept[0] / "out" / "points").iterdir():
+    for place in (swept[0] / "out" / "trials").iterdir():
         if facts(place)["status"] == "completed":
             assert facts(place, "seen.json")["OMP_NUM_THREADS"] in ("1", share)
 
 
 def test_nothing_is_left_lying_about(swept):
     assert {path.name for path in (swept[0] / "out").iterdir()} == {
-        "points", "running", "locks", "status", "source", "results.csv", "summary.html",
+        "trials", "running", "locks", "status", "source", "results.csv", "summary.html",
     }  # fmt: skip
     assert not list((swept[0] / "out" / "running").iterdir()) and not list((swept[0] / "out" / "status").iterdir())
 
@@ -153,7 +153,7 @@ def test_failures_are_repeated_on_request(tmp_path):
 
 
 def test_what_a_key_depends_on(tmp_path):
-    from deepunsup_helpers.runner.notebooks import read_notebook
+    from deepunsup_helpers.runner.notebook.files import read_notebook
 
     plain = read_notebook(toy(tmp_path / "a"))
     digest = notebook_digest(plain)
@@ -165,14 +165,14 @@ def test_what_a_key_depends_on(tmp_path):
     assert notebook_digest(type(plain)(plain.path, content)) != digest
 
     parameters = {"epochs": 1, "rate": 0.5}
-    key = point_key(digest, "package", parameters)
-    assert key == point_key(digest, "package", dict(reversed(parameters.items())))
+    key = trial_key(digest, "package", parameters)
+    assert key == trial_key(digest, "package", dict(reversed(parameters.items())))
     others = [
         (digest, "other", parameters),
         ("other", "package", parameters),
         (digest, "package", {"epochs": 1, "rate": 1.0}),
     ]
-    assert len({key, *(point_key(*other) for other in others)}) == 4
+    assert len({key, *(trial_key(*other) for other in others)}) == 4
 
 
 def test_the_data_belong_to_the_key(tmp_path, monkeypatch):
@@ -183,12 +183,12 @@ def test_the_data_belong_to_the_key(tmp_path, monkeypatch):
     table_file.write_text("x\n1\n")
     (data / "train-images-idx3-ubyte").write_bytes(b"1")
     monkeypatch.setenv("DEEPUNSUP_DATA", str(tmp_path / "data"))
-    from deepunsup_helpers.runner import points as module
+    from deepunsup_helpers.runner.sweep import trial as module
 
     def prints():
         module._fingerprint.cache_clear()
-        wishes = [f"folder:{images}", f"csv:{table_file}", "mnist", "strokes", "kmnist"]
-        return [data_fingerprint({"dataset": wish}) for wish in wishes]
+        requested = [f"folder:{images}", f"csv:{table_file}", "mnist", "strokes", "kmnist"]
+        return [data_fingerprint({"dataset": value}) for value in requested]
 
     before = prints()
     assert prints() == before
@@ -242,14 +242,14 @@ def test_killed_at_twenty_random_moments(tmp_path):
         assert {key: now[key] for key in seen} == seen
         seen = now
         for key in now:
-            epochs = facts(tmp_path / "out" / "points" / key, "parameters.json")["epochs"]
+            epochs = facts(tmp_path / "out" / "trials" / key, "parameters.json")["epochs"]
             counted.setdefault(key, ends(tmp_path).count(f"{epochs} 0.5"))
     last = deepunsup(*words, cwd=tmp_path, timeout=200)
     assert last.returncode == 0 and "18 completed" in last.stdout, last.stderr
     now = points(tmp_path / "out")
     assert len(now) == 18 and {key: now[key] for key in seen} == seen
     for key, count in counted.items():
-        epochs = facts(tmp_path / "out" / "points" / key, "parameters.json")["epochs"]
+        epochs = facts(tmp_path / "out" / "trials" / key, "parameters.json")["epochs"]
         assert ends(tmp_path).count(f"{epochs} 0.5") == count, "a finished point was run again"
     assert [row["epochs"] for row in table(tmp_path / "out")] == [str(epochs) for epochs in range(1, 19)]
     assert not list((tmp_path / "out" / "running").iterdir())
@@ -286,7 +286,7 @@ def test_gpus_are_taken_in_turn(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     seen = {facts(place, "parameters.json")["epochs"]: facts(place, "seen.json")["CUDA_VISIBLE_DEVICES"]
-            for place in (tmp_path / "out" / "points").iterdir()}  # fmt: skip
+            for place in (tmp_path / "out" / "trials").iterdir()}  # fmt: skip
     assert seen == {1: "0", 2: "1", 3: "0", 4: "1"}
 
 
@@ -302,7 +302,7 @@ def test_python_does_the_same(tmp_path):
     toy(tmp_path)
     lines: list[str] = []
     result = sweep(
-        "04", {"epochs": range(1, 3), "rate": [0.5, 1]}, jobs=2, output="out", caller=tmp_path, tell=lines.append
+        "04", {"epochs": range(1, 3), "rate": [0.5, 1]}, jobs=2, output="out", cwd=tmp_path, tell=lines.append
     )
     assert result.exit_code == 0 and len(result.rows) == 4 and lines[-1] == "summary: out/summary.html"
     frame = result.table()

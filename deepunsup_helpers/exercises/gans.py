@@ -90,7 +90,7 @@ def _verdict(found: float, logits: Tensor, p: Tensor, threshold: float) -> str |
             "the softmax runs over the batch, axis 0: each image has probabilities of its own, axis 1": share(
                 logits.softmax(0)[:, :10].max(1).values > threshold
             ),
-            "this divides by the verdicts for a digit: divide by all images, or a generator of noise with one lucky digit wins": right
+            "this divides by the verdicts for a digit: divide by all images, or noise with one lucky digit wins": right
             * len(p)
             / max(1, int((p.argmax(1) < 10).sum())),
         },

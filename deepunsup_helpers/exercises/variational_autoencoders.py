@@ -143,7 +143,7 @@ def _check_hidden_beta(hidden_beta: Callable) -> Result:
             ),
             "this forgets that the KL may be averaged too": torch.tensor([1, P, 1, P]),
             "this forgets that the reconstruction may be averaged too": torch.tensor([1, 1, 1 / D, 1 / D]),
-            "the two divisors multiply here: one stands at the reconstruction, the other at the KL, so it is a ratio": torch.tensor(
+            "the two divisors multiply here: one is the reconstruction's, the other the KL's, so it is a ratio": torch.tensor(
                 [1, P, D, P * D]
             ),
             "a mean over the latents makes the KL weigh less: divide by D": torch.tensor([1, P, 1 / D, P * D]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .faults import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, Fault, describe_os_error
+from .errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -21,7 +21,7 @@ def cli() -> None:
 @cli.command("list")
 def list_command() -> None:
     """List the notebooks: number, title, measured time."""
-    from .notebooks import course
+    from .notebook.files import course
 
     for notebook in course():
         seconds = f"{notebook.seconds:.0f} s" if notebook.seconds is not None else "not measured"
@@ -32,8 +32,8 @@ def list_command() -> None:
 @click.argument("nb")
 def params(nb: str) -> None:
     """Show a notebook's parameters and presets."""
-    from .describe import parameter_lines
-    from .notebooks import find_notebook
+    from .notebook.describe import parameter_lines
+    from .notebook.files import find_notebook
 
     for line in parameter_lines(find_notebook(nb)):
         click.echo(line)
@@ -50,27 +50,25 @@ def run(
     nb: str, assignments: tuple[str, ...], preset: str | None, output: str | None, timeout: float | None, jobs: int
 ) -> None:
     """Run notebook NB, or `all` of them, and write a report."""
-    from .parameters import split_assignments
-    from .terminal import Progress, stopping, tell
+    from .console import Progress, stopping, tell
+    from .notebook.parameters import split_assignments
 
     pairs = split_assignments(assignments)
-    caller = Path.cwd()
+    cwd = Path.cwd()
     if nb == "all":
-        from .run_all import run_all
+        from .run.run_all import run_all
 
-        sys.exit(run_all(assignments=pairs, preset=preset, output=output, timeout=timeout, jobs=jobs, caller=caller))
+        sys.exit(run_all(assignments=pairs, preset=preset, output=output, timeout=timeout, jobs=jobs, cwd=cwd))
 
-    from .notebooks import find_notebook
-    from .run import perform, prepare
+    from .notebook.files import find_notebook
+    from .run.run import prepare, run_notebook
 
-    request = prepare(
-        find_notebook(nb), assignments=pairs, preset=preset, timeout=timeout, output=output, caller=caller
-    )
+    request = prepare(find_notebook(nb), assignments=pairs, preset=preset, timeout=timeout, output=output, cwd=cwd)
     progress = Progress(request.notebook.name)
     with stopping() as stop:
-        finished = perform(request, stop=stop, progress=progress)
+        finished = run_notebook(request, stop=stop, progress=progress)
     progress.clear()
-    tell(finished, caller)
+    tell(finished, cwd)
     sys.exit(finished.exit_code)
 
 
@@ -101,8 +99,8 @@ def sweep(nb: str, assignments: tuple[str, ...], **options) -> None:
     same command again to go on after an interruption: finished runs are not repeated. Means and spreads over `seed`,
     plots and the runs' main figures are put into summary.html.
     """
-    from .parameters import split_assignments
-    from .sweep import sweep as run_sweep
+    from .notebook.parameters import split_assignments
+    from .sweep.sweep import sweep as run_sweep
 
     result = run_sweep(nb, split_assignments(assignments), tell=click.echo, **options)
     sys.exit(result.exit_code)
@@ -114,7 +112,7 @@ def check() -> None:
 
     Python, packages, torch, device, data, memory, disk, notebooks, kernel.
     """
-    from .checkup import check_all
+    from .course.check import check_all
 
     findings = check_all(Path.cwd())
     for finding in findings:
@@ -134,38 +132,38 @@ def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, po
     Copies of all notebooks (or NB...) are built where they are missing: without solutions, without outputs. A copy
     that exists is never overwritten.
     """
-    from .edition import student_edition
-    from .lab import build_copies, start_lab
-    from .notebooks import course, find_notebook
+    from .course.lab import build_copies, start_lab
+    from .course.student_copy import student_edition
+    from .notebook.files import course, find_notebook
 
-    caller = Path.cwd()
-    chosen = [find_notebook(text) for text in nb] if nb else course(caller)
-    work = caller / "work"
+    cwd = Path.cwd()
+    chosen = [find_notebook(text) for text in nb] if nb else course(cwd)
+    work = cwd / "work"
     for line in build_copies(chosen, work, fresh=fresh, edition=student_edition):
         click.echo(line)
     click.echo(f"your copies: {work}")
     if not build_only:
-        sys.exit(start_lab(work, browser=not no_browser, port=port, caller=caller))
+        sys.exit(start_lab(work, browser=not no_browser, port=port, cwd=cwd))
 
 
 @cli.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(yes: bool) -> None:
     """Remove runs/ and build products; work/ stays."""
-    from .cleaning import removable, remove
+    from .course.clean import removable, remove
 
-    caller = Path.cwd()
-    folders, busy = removable(caller)
+    cwd = Path.cwd()
+    folders, busy = removable(cwd)
     for run_folder in busy:
         click.echo(f"still running, kept: {run_folder}")
     if not folders:
         click.echo("nothing to remove; work/ is never touched")
         return
     runs = sum((folder / "run.json").exists() for folder in folders)
-    click.echo(f"{runs} runs and {len(folders) - runs} folders of build products below {caller}; work/ stays")
+    click.echo(f"{runs} runs and {len(folders) - runs} folders of build products below {cwd}; work/ stays")
     if not yes:
         click.confirm("Remove them?", abort=True)
-    remove(folders, caller)
+    remove(folders, cwd)
     click.echo("removed")
 
 
@@ -176,9 +174,9 @@ def execute(nb: tuple[str, ...]) -> None:
 
     A fresh kernel, the defaults, from top to bottom; the file changes only when all went well.
     """
-    from .notebooks import find_notebook
-    from .terminal import Progress, stopping
-    from .upkeep import execute_in_place
+    from .console import Progress, stopping
+    from .course.upkeep import execute_in_place
+    from .notebook.files import find_notebook
 
     for notebook in [find_notebook(text) for text in nb]:
         progress = Progress(notebook.name)
@@ -197,8 +195,8 @@ def normalise(nb: tuple[str, ...]) -> None:
 
     What differs between machines and hours goes; outputs, counts and ids stay.
     """
-    from .notebooks import find_notebook
-    from .upkeep import normalise_file
+    from .course.upkeep import normalise_file
+    from .notebook.files import find_notebook
 
     for notebook in [find_notebook(text) for text in nb]:
         click.echo(f"{notebook.name}: {'normalised' if normalise_file(notebook.path) else 'was normal'}")
@@ -214,10 +212,10 @@ def times(nb: tuple[str, ...], readme: Path | None, table_only: bool) -> None:
     Runs the defaults, one notebook after another, and stores the seconds in its metadata; `list` and the README
     read them there. Let the machine do nothing else meanwhile.
     """
+    from .console import Progress, stopping
+    from .course.upkeep import measure, readme_table, with_table, write_seconds
     from .files import write_text
-    from .notebooks import course, find_notebook
-    from .terminal import Progress, stopping
-    from .upkeep import measure, readme_table, with_table, write_seconds
+    from .notebook.files import course, find_notebook
 
     if readme is not None:  # before an hour of measuring
         with_table(readme.read_text(encoding="utf-8"), "")
@@ -250,17 +248,17 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
-    except (Fault, OSError, Exception) as error:
+    except (CommandError, OSError, Exception) as error:
         if os.environ.get("DEEPUNSUP_DEBUG"):
             raise
-        message, code = _told(error)
+        message, code = _message_of(error)
         click.echo(f"deepunsup: {message}", err=True)
         sys.exit(code)
 
 
-def _told(error: Exception) -> tuple[str, int]:
+def _message_of(error: Exception) -> tuple[str, int]:
     """One line and the exit code for an error."""
-    if isinstance(error, Fault):
+    if isinstance(error, CommandError):
         return str(error), error.exit_code
     if isinstance(error, OSError):
         return describe_os_error(error), EXIT_BAD_INPUT

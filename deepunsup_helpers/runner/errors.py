@@ -6,7 +6,7 @@ from collections.abc import Iterable
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
-class Fault(Exception):
+class CommandError(Exception):
     """A fault the user can mend: the message says what was wrong, what was expected, what to do.
 
     Args:

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .faults import Fault, describe_os_error
-from .files import create_text, write_json
+from ..errors import CommandError, describe_os_error
+from ..files import create_text, write_json
 
 PACKAGES = (
     "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib",
@@ -28,20 +28,20 @@ def versions() -> dict[str, str]:
     return found
 
 
-def claim_folder(name: str, output: str | None, caller: Path) -> Path:
+def claim_folder(name: str, output: str | None, cwd: Path) -> Path:
     """Make the folder of a run and return its absolute path; it belongs to this run alone.
 
-    Without `output` it is `runs/NAME/YYYYMMDD-HHMMSS` below the caller, with -2, -3, ... in the same second.
+    Without `output` it is `runs/NAME/YYYYMMDD-HHMMSS` below the cwd, with -2, -3, ... in the same second.
 
     Args:
-        output: the folder given with -o, relative to the caller; it may exist if it is empty.
+        output: the folder given with -o, relative to the cwd; it may exist if it is empty.
     Raises:
-        Fault: it holds something already (two runs are never mixed), is below a file, or cannot be written.
+        CommandError: it holds something already (two runs are never mixed), is below a file, or cannot be written.
     """
     try:
         if output is not None:
-            return _claim_given((caller / Path(output).expanduser()).resolve())
-        parent = caller.resolve() / "runs" / name
+            return _claim_given((cwd / Path(output).expanduser()).resolve())
+        parent = cwd.resolve() / "runs" / name
         parent.mkdir(parents=True, exist_ok=True)
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
         for again in range(1, 1000):
@@ -51,9 +51,9 @@ def claim_folder(name: str, output: str | None, caller: Path) -> Path:
             except FileExistsError:
                 continue
             return _claim_given(folder)
-        raise Fault(f"{parent} holds a thousand runs of one second: give another folder with -o.")
+        raise CommandError(f"{parent} holds a thousand runs of one second: give another folder with -o.")
     except OSError as error:
-        raise Fault(f"cannot make the run's folder: {describe_os_error(error)}") from error
+        raise CommandError(f"cannot make the run's folder: {describe_os_error(error)}") from error
 
 
 def _claim_given(folder: Path) -> Path:
@@ -61,13 +61,13 @@ def _claim_given(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     contents = sorted(path.name for path in folder.iterdir())
     if "run.json" in contents:
-        raise Fault(f"{folder} already holds a run ({status_of(folder)}): give another folder with -o, or none.")
+        raise CommandError(f"{folder} already holds a run ({status_of(folder)}): give another folder with -o, or none.")
     if contents:
-        raise Fault(f"{folder} is not empty (it holds {contents[0]}): give a new or an empty folder with -o.")
+        raise CommandError(f"{folder} is not empty (it holds {contents[0]}): give a new or an empty folder with -o.")
     try:
         create_text(folder / "run.json", json.dumps({"status": "running", "pid": os.getpid()}) + "\n")
     except FileExistsError as error:
-        raise Fault(f"{folder} was just taken by another run: give another folder with -o.") from error
+        raise CommandError(f"{folder} was just taken by another run: give another folder with -o.") from error
     return folder
 
 

@@ -6,26 +6,26 @@ from pathlib import Path
 
 import click
 
+from ..console import Progress, shown_path, stopping, tell
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error, nearest
+from ..notebook.files import Notebook, course
+from ..notebook.parameters import read_parameters
 from .execution import Outcome
-from .faults import EXIT_FAILED, EXIT_INTERRUPTED, Fault, describe_os_error, nearest
-from .notebooks import Notebook, course
-from .parameters import read_parameters
-from .run import Finished, Request, perform, prepare
-from .terminal import Progress, shown_path, stopping, tell
+from .run import Finished, Request, prepare, run_notebook
 
 
 def run_all(
     *, assignments: dict[str, str], preset: str | None, output: str | None, timeout: float | None, jobs: int,
-    caller: Path,
+    cwd: Path,
 ) -> int:  # fmt: skip
     """Run the course and print a table; returns the exit code (1 if any run did not complete).
 
     Each run is a process of its own; with `jobs` of them each gets cores/jobs threads.
 
     Raises:
-        Fault: bad parameters, found before anything starts.
+        CommandError: bad parameters, found before anything starts.
     """
-    requests = plan_all(course(caller), assignments, preset, output, timeout, caller)
+    requests = plan_all(course(cwd), assignments, preset, output, timeout, cwd)
     workers = min(jobs, len(requests))
     board = Board(len(requests))
     ends: dict[str, Finished | str] = {}
@@ -37,11 +37,11 @@ def run_all(
             for future in done:
                 end = ends[futures[future].notebook.name] = future.result()
                 board.clear()
-                _tell_end(futures[future].notebook.name, end, caller)
+                _print_end(futures[future].notebook.name, end, cwd)
             board.show()
         board.clear()
         interrupted = stop.is_set()
-    for line in summary(requests, ends, caller):
+    for line in summary(requests, ends, cwd):
         click.echo(line)
     if interrupted:
         return EXIT_INTERRUPTED
@@ -51,20 +51,20 @@ def run_all(
 
 def plan_all(
     notebooks: list[Notebook], assignments: dict[str, str], preset: str | None, output: str | None,
-    timeout: float | None, caller: Path,
+    timeout: float | None, cwd: Path,
 ) -> list[Request]:  # fmt: skip
     """A request for each notebook; a parameter goes to those that have it, a preset leaves out those without it.
 
     Raises:
-        Fault: no notebook has the parameter or preset, a value is wrong, or a result would be mixed with another.
+        CommandError: no notebook has the parameter or preset, a value is wrong, or a result would be mixed with another.
     """
     if preset is not None and not any(preset in notebook.presets for notebook in notebooks):
         known = {name for notebook in notebooks for name in notebook.presets}
-        raise Fault(f"no notebook has a preset {preset!r}{nearest(preset, sorted(known))}")
+        raise CommandError(f"no notebook has a preset {preset!r}{nearest(preset, sorted(known))}")
     known = {name for notebook in notebooks for name in read_parameters(notebook)}
     for name in assignments:
         if name not in known:
-            raise Fault(f"no notebook has a parameter {name!r}{nearest(name, sorted(known))}")
+            raise CommandError(f"no notebook has a parameter {name!r}{nearest(name, sorted(known))}")
     requests = []
     for notebook in notebooks:
         if preset is not None and preset not in notebook.presets:
@@ -72,7 +72,7 @@ def plan_all(
             continue
         own = {name: text for name, text in assignments.items() if name in read_parameters(notebook)}
         place = None if output is None else str(Path(output) / notebook.name)
-        requests.append(prepare(notebook, assignments=own, preset=preset, timeout=timeout, output=place, caller=caller))
+        requests.append(prepare(notebook, assignments=own, preset=preset, timeout=timeout, output=place, cwd=cwd))
     for request in requests:
         _refuse_used_folder(request)
     return requests
@@ -82,13 +82,13 @@ def _refuse_used_folder(request: Request) -> None:
     """Find out before the first run that the last one would have no folder."""
     if request.output is None:
         return
-    folder = request.caller / Path(request.output).expanduser()
+    folder = request.cwd / Path(request.output).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise Fault(f"{folder} already holds something: give a new folder with -o.")
+            raise CommandError(f"{folder} already holds something: give a new folder with -o.")
     except OSError as error:
-        raise Fault(f"cannot make the run's folder: {describe_os_error(error)}") from error
+        raise CommandError(f"cannot make the run's folder: {describe_os_error(error)}") from error
 
 
 def one(request: Request, stop: threading.Event, board: "Board", workers: int) -> Finished | str:
@@ -96,9 +96,9 @@ def one(request: Request, stop: threading.Event, board: "Board", workers: int) -
     if stop.is_set():
         return "not started"
     try:
-        return perform(request, stop=stop, progress=board.watcher(request.notebook.name), workers=workers)
-    except Fault as fault:
-        return str(fault)
+        return run_notebook(request, stop=stop, progress=board.watcher(request.notebook.name), workers=workers)
+    except CommandError as error:
+        return str(error)
     except OSError as error:
         return describe_os_error(error)
     finally:
@@ -136,17 +136,17 @@ class Board:
         self._line.clear()
 
 
-def _tell_end(name: str, end: Finished | str, caller: Path) -> None:
+def _print_end(name: str, end: Finished | str, cwd: Path) -> None:
     """One line for a run that completed, all about one that did not."""
     if isinstance(end, str):
         click.echo(f"{name}: {end}", err=True)
     elif end.status == "completed":
         click.echo(f"{name}: completed in {end.seconds:.0f} s")
     else:
-        tell(end, caller)
+        tell(end, cwd)
 
 
-def summary(requests: list[Request], ends: dict[str, Finished | str], caller: Path) -> list[str]:
+def summary(requests: list[Request], ends: dict[str, Finished | str], cwd: Path) -> list[str]:
     """The closing table: notebook, status, seconds, report."""
     names = [request.notebook.name for request in requests]
     width = max(map(len, ["notebook", *names]))
@@ -156,7 +156,7 @@ def summary(requests: list[Request], ends: dict[str, Finished | str], caller: Pa
         if isinstance(end, str):
             lines.append(f"{name:<{width}}  {'not run':<11}  {'':>7}")
             continue
-        place = shown_path(end.folder / "report.html", caller)
+        place = shown_path(end.folder / "report.html", cwd)
         lines.append(f"{name:<{width}}  {end.status:<11}  {end.seconds:>7.1f}  {place}")
     done = sum(isinstance(end, Finished) and end.status == "completed" for end in ends.values())
     return lines + [f"{done} of {len(names)} completed"]

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..notebook.files import find_notebook
 from .backends import check_backend, open_engine
 from .grid import read_axes, read_parameter_file
-from .notebooks import find_notebook
+from .loop import Sweeping, SweepResult
 from .search import check_search
-from .sweeping import Sweeping, SweepResult
 
 
 def sweep(
     notebook: str | Path, parameters: Mapping[str, Any], *, preset: str | None = None, jobs: int | None = None,
     backend: str = "loky", address: str | None = None, output: str | Path | None = None,
     param_file: str | Path | None = None, sample: int | None = None, sample_seed: int = 0, minimize: str | None = None,
-    timeout: float | None = None, retry_failed: bool = False, caller: Path | None = None,
+    timeout: float | None = None, retry_failed: bool = False, cwd: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> SweepResult:  # fmt: skip
     """Run a notebook at every combination of values; `deepunsup sweep` from Python.
@@ -33,16 +33,16 @@ def sweep(
         retry_failed: run again what failed before.
         tell: called with each line of news.
     Raises:
-        Fault: bad input, found before anything runs, or a cluster that does not work.
+        CommandError: bad input, found before anything runs, or a cluster that does not work.
     """
-    caller = (caller or Path.cwd()).resolve()
-    found = find_notebook(str(notebook), caller)
-    wishes = (read_parameter_file(caller / Path(param_file).expanduser()) if param_file else {}) | dict(parameters)
-    axes = read_axes(found, preset=preset, wishes=wishes, caller=caller)
+    cwd = (cwd or Path.cwd()).resolve()
+    found = find_notebook(str(notebook), cwd)
+    requested = (read_parameter_file(cwd / Path(param_file).expanduser()) if param_file else {}) | dict(parameters)
+    axes = read_axes(found, preset=preset, requested=requested, cwd=cwd)
     check_search(found, axes, sample, minimize)
     check_backend(backend, address)
-    folder = (caller / Path(output).expanduser()).resolve() if output else caller / "runs" / found.name / "sweep"
-    work = Sweeping(found, axes, folder, preset=preset, timeout=timeout, retry=retry_failed, caller=caller, tell=tell)
+    folder = (cwd / Path(output).expanduser()).resolve() if output else cwd / "runs" / found.name / "sweep"
+    work = Sweeping(found, axes, folder, preset=preset, timeout=timeout, retry=retry_failed, cwd=cwd, tell=tell)
     engines = open_engine(backend, jobs=jobs, address=address, output=folder)
     with engines as engine, work.search(sample, sample_seed, minimize) as search:
         return work.run(engine, search, sample, minimize)

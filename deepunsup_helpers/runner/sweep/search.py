@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import Fault, nearest
+from ..errors import CommandError, nearest
+from ..notebook.files import Notebook, source_of
 from .grid import Axes, Span
-from .notebooks import Notebook, source_of
 
 
 @dataclass
@@ -84,22 +84,22 @@ def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: s
     """Find out before the first run that a search makes sense.
 
     Raises:
-        Fault: a range without --sample or the reverse, no Optuna, a metric that the notebook never records.
+        CommandError: a range without --sample or the reverse, no Optuna, a metric that the notebook never records.
     """
     if axes.drawn and sample is None:
         name = next(iter(axes.drawn))
-        raise Fault(f"parameter {name!r} is a range to draw from: say how often with --sample N.")
+        raise CommandError(f"parameter {name!r} is a range to draw from: say how often with --sample N.")
     if sample is not None and not axes.drawn:
-        raise Fault("--sample draws from ranges: give at least one, such as -p learning_rate=1e-4:1e-2:log")
+        raise CommandError("--sample draws from ranges: give at least one, such as -p learning_rate=1e-4:1e-2:log")
     if minimize is None:
         return
     if sample is None:
-        raise Fault("--minimize chooses among draws: give --sample N and at least one range.")
+        raise CommandError("--minimize chooses among draws: give --sample N and at least one range.")
     if importlib.util.find_spec("optuna") is None:
-        raise Fault('--minimize needs the extra [search]: pip install --editable ".[search]"')
+        raise CommandError('--minimize needs the extra [search]: pip install --editable ".[search]"')
     names = recorded_names(notebook)
     if names is not None and minimize not in names:
-        raise Fault(f"{notebook.name} records no metric {minimize!r}{nearest(minimize, sorted(names))}")
+        raise CommandError(f"{notebook.name} records no metric {minimize!r}{nearest(minimize, sorted(names))}")
 
 
 def recorded_names(notebook: Notebook) -> set[str] | None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import Fault, describe_os_error
-from .notebooks import Notebook
-from .parameters import (
+from ..errors import CommandError, describe_os_error
+from ..notebook.files import Notebook
+from ..notebook.parameters import (
     Parameter,
     absolute,
     check_choice,
@@ -52,7 +52,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Axes:
-    """A checked wish: `fixed` has one value each, `swept` several, `drawn` a range."""
+    """A checked value: `fixed` has one value each, `swept` several, `drawn` a range."""
 
     fixed: dict[str, Any]
     swept: dict[str, list]
@@ -64,40 +64,40 @@ class Axes:
         return [self.fixed | dict(zip(names, values)) for values in itertools.product(*self.swept.values())]
 
 
-def read_axes(notebook: Notebook, *, preset: str | None, wishes: Mapping[str, Any], caller: Path) -> Axes:
+def read_axes(notebook: Notebook, *, preset: str | None, requested: Mapping[str, Any], cwd: Path) -> Axes:
     """Check every value that a sweep would use.
 
     Args:
-        preset: its values are fixed where `wishes` does not name them.
-        wishes: parameter to text in the command line's grammar, to one value, or to an iterable of values.
+        preset: its values are fixed where `requested` does not name them.
+        requested: parameter to text in the command line's grammar, to one value, or to an iterable of values.
     Raises:
-        Fault: unknown name, wrong type, a value outside the choices, a missing file, an empty range, too many points.
+        CommandError: unknown name, wrong type, a value outside the choices, a missing file, an empty range, too many points.
     """
     parameters = read_parameters(notebook)
-    fixed = chosen_values(notebook, preset, {}, caller)
+    fixed = chosen_values(notebook, preset, {}, cwd)
     swept: dict[str, list] = {}
     drawn: dict[str, Span] = {}
-    for name, wish in wishes.items():
+    for name, value in requested.items():
         parameter = known(notebook, parameters, name)
-        axis = from_words(parameter, wish) if isinstance(wish, str) else from_values(parameter, wish)
+        axis = from_words(parameter, value) if isinstance(value, str) else from_values(parameter, value)
         fixed.pop(name, None)
         if isinstance(axis, Span):
             drawn[name] = axis
             continue
         for value in axis:
             check_choice(parameter, value)
-        axis = _different([absolute(value, caller) for value in axis])
+        axis = _different([absolute(value, cwd) for value in axis])
         if len(axis) == 1:
             fixed[name] = axis[0]
         else:
             swept[name] = axis
     points = math.prod(map(len, swept.values()))
     if points > MOST_VALUES:
-        raise Fault(
+        raise CommandError(
             f"{points:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N."
         )
     if fixed.get("checkpoint") and (points > 1 or drawn):
-        raise Fault(
+        raise CommandError(
             "checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that is "
             "started again does not repeat its finished runs)."
         )
@@ -111,7 +111,7 @@ def from_words(parameter: Parameter, text: str) -> list | Span:
     taken as it is; `1e-4:1e-2` (and `:log`) is a range to draw from.
 
     Raises:
-        Fault: an empty value, a range that counts down, a value of the wrong type.
+        CommandError: an empty value, a range that counts down, a value of the wrong type.
     """
     span = SPAN.fullmatch(text.strip())
     if span and not isinstance(parameter.default, str):
@@ -145,21 +145,21 @@ def split_commas(parameter: Parameter, text: str) -> list[str]:
             start = position + 1
     parts.append(text[start:].strip())
     if awaited:
-        raise Fault(f"parameter {parameter.name!r}: {text!r} has no closing {awaited[-1]}")
+        raise CommandError(f"parameter {parameter.name!r}: {text!r} has no closing {awaited[-1]}")
     if "" in parts and parts != [""]:
-        raise Fault(f"parameter {parameter.name!r}: {text!r} has an empty value between its commas.")
+        raise CommandError(f"parameter {parameter.name!r}: {text!r} has an empty value between its commas.")
     return parts
 
 
 def _whole_range(parameter: Parameter, first: int, last: int) -> list:
     """first..last as values of the parameter's type."""
     if isinstance(parameter.default, str):
-        raise Fault(f"parameter {parameter.name!r} is text, but {first}..{last} is a range of whole numbers: "
+        raise CommandError(f"parameter {parameter.name!r} is text, but {first}..{last} is a range of whole numbers: "
                     "put it in quotes to mean the text.")  # fmt: skip
     if last < first:
-        raise Fault(f"parameter {parameter.name!r}: a range counts upwards, so write {last}..{first}.")
+        raise CommandError(f"parameter {parameter.name!r}: a range counts upwards, so write {last}..{first}.")
     if last - first >= MOST_VALUES:
-        raise Fault(f"parameter {parameter.name!r}: {first}..{last} has more than {MOST_VALUES:,} values.")
+        raise CommandError(f"parameter {parameter.name!r}: {first}..{last} has more than {MOST_VALUES:,} values.")
     return [checked_type(parameter, value) for value in range(first, last + 1)]
 
 
@@ -167,27 +167,29 @@ def _span(parameter: Parameter, low: str, high: str, log: str | None) -> Span:
     """low:high or low:high:log as a range of the parameter's type."""
     first, last = from_text(parameter, low), from_text(parameter, high)
     if not isinstance(first, int | float) or isinstance(first, bool):
-        raise Fault(f"parameter {parameter.name!r}: expected {parameter.kind}, got the range {low}:{high}.")
+        raise CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got the range {low}:{high}.")
     if not first < last:
-        raise Fault(f"parameter {parameter.name!r}: the range {low}:{high} is empty; write the smaller number first.")
+        raise CommandError(
+            f"parameter {parameter.name!r}: the range {low}:{high} is empty; write the smaller number first."
+        )
     if log and first <= 0:
-        raise Fault(f"parameter {parameter.name!r}: a range with :log starts above 0, not at {low}.")
+        raise CommandError(f"parameter {parameter.name!r}: a range with :log starts above 0, not at {low}.")
     return Span(low=first, high=last, log=bool(log), whole=isinstance(parameter.default, int))
 
 
-def from_values(parameter: Parameter, wish: Any) -> list:
+def from_values(parameter: Parameter, value: Any) -> list:
     """The values of a YAML file or of Python: one value, or an iterable of them.
 
     A parameter that is itself a list takes a list of lists for several values.
     """
-    if hasattr(wish, "tolist"):  # NumPy's
-        wish = wish.tolist()
-    several = isinstance(wish, Iterable) and not isinstance(wish, str | bytes | Mapping)
-    values = list(wish) if several else [wish]
+    if hasattr(value, "tolist"):  # NumPy's
+        value = value.tolist()
+    several = isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
+    values = list(value) if several else [value]
     if isinstance(parameter.default, list | tuple) and not all(isinstance(value, list | tuple) for value in values):
         values = [values]
     if not values:
-        raise Fault(f"parameter {parameter.name!r}: there are no values; expected at least one.")
+        raise CommandError(f"parameter {parameter.name!r}: there are no values; expected at least one.")
     words = not isinstance(parameter.default, str)  # YAML takes 1e-4 for text
     return [from_text(parameter, value) if words and isinstance(value, str) else checked_type(parameter, value)
             for value in values]  # fmt: skip
@@ -199,19 +201,19 @@ def _different(values: list) -> list:
 
 
 def read_parameter_file(path: Path) -> dict[str, Any]:
-    """The wishes in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values.
+    """The requested in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values.
 
     Raises:
-        Fault: no such file, not YAML, or not a table.
+        CommandError: no such file, not YAML, or not a table.
     """
     import yaml
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Fault(f"cannot read the parameter file: {describe_os_error(error)}") from error
+        raise CommandError(f"cannot read the parameter file: {describe_os_error(error)}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise Fault(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise CommandError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise Fault(f"{path}: expected a table, one parameter a line, such as `latent_dim: [2, 8, 32]`.")
+        raise CommandError(f"{path}: expected a table, one parameter a line, such as `latent_dim: [2, 8, 32]`.")
     return content

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
-from .execution import Outcome
-from .run import Finished
+from .run.execution import Outcome
+from .run.run import Finished
 
 MOST_METRICS = 12
 
@@ -75,23 +75,23 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def shown_path(path: Path, caller: Path) -> str:
-    """A path relative to the caller where it lies below."""
+def shown_path(path: Path, cwd: Path) -> str:
+    """A path relative to the cwd where it lies below."""
     try:
-        return str(path.relative_to(caller.resolve()))
+        return str(path.relative_to(cwd.resolve()))
     except ValueError:
         return str(path)
 
 
-def tell(finished: Finished, caller: Path) -> None:
+def tell(finished: Finished, cwd: Path) -> None:
     """Say how a run ended: figures and report, or what went wrong in its last lines."""
     report = finished.folder / "report.html"
-    place = shown_path(report if report.exists() else finished.folder, caller)
+    place = shown_path(report if report.exists() else finished.folder, cwd)
     seconds = f"{finished.seconds:.0f} s" if finished.seconds >= 10 else f"{finished.seconds:.1f} s"
     if finished.status == "completed":
         click.echo(f"{finished.name}: completed in {seconds}")
-        tell_metrics(finished.metrics)
-        for fault in finished.faults:
+        print_metrics(finished.metrics)
+        for fault in finished.problems:
             click.echo(fault, err=True)
         click.echo(f"report: {place}")
         return
@@ -113,12 +113,12 @@ def ending(finished: Finished, seconds: str) -> list[str]:
         advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
         return [f"{name}: the kernel died{where} after {seconds}{reason}", advice]
     if failure is None:
-        return [f"{name}: failed after {seconds}: {fault}" for fault in finished.faults] or [f"{name}: failed."]
+        return [f"{name}: failed after {seconds}: {fault}" for fault in finished.problems] or [f"{name}: failed."]
     lines = (failure.traceback or failure.error).splitlines()
     return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines)]
 
 
-def tell_metrics(metrics: dict[str, float]) -> None:
+def print_metrics(metrics: dict[str, float]) -> None:
     """Figures in two columns; only the first dozen."""
     width = max(map(len, metrics), default=0)
     for name, value in list(metrics.items())[:MOST_METRICS]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import write_text
-from .points import point_key
+from ..files import write_text
+from .trial import trial_key
 
 SEED = "seed"  # the parameter over which figures are averaged
 
@@ -49,7 +49,7 @@ class Group:
 
 
 def read_row(folder: Path) -> Row | None:
-    """The point in a folder of `points/`; None where it cannot be read."""
+    """The point in a folder of `trials/`; None where it cannot be read."""
     try:
         facts, parameters, metrics = (
             json.loads((folder / name).read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def read_row(folder: Path) -> Row | None:
         figures = tuple(sorted(path.name for path in (folder / "figures").glob("*.png")))
         return Row(
             key=folder.name, status=facts["status"], seconds=float(facts.get("seconds") or 0.0), parameters=parameters,
-            metrics=metrics, error=facts.get("error") or "; ".join(facts.get("faults") or []),
+            metrics=metrics, error=facts.get("error") or "; ".join(facts.get("problems") or []),
             flagship=facts.get("flagship"), figures=figures,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
@@ -69,10 +69,10 @@ def read_rows(output: Path, *, notebook: str, package: str) -> tuple[list[Row], 
     """Every finished point of the folder that today's code and data would compute alike, and how many others there are.
 
     Args:
-        notebook, package: today's digests, see `points.point_key`.
+        notebook, package: today's digests, see `points.trial_key`.
     """
-    rows = [row for row in map(read_row, sorted((output / "points").glob("*"))) if row]
-    current = [row for row in rows if point_key(notebook, package, row.parameters) == row.key]
+    rows = [row for row in map(read_row, sorted((output / "trials").glob("*"))) if row]
+    current = [row for row in rows if trial_key(notebook, package, row.parameters) == row.key]
     names = varied(current)
     current.sort(key=lambda row: [_order(row.parameters.get(name)) for name in names])
     return current, len(rows) - len(current)
@@ -124,7 +124,7 @@ def write_results(path: Path, rows: list[Row]) -> None:
         values = [_cell(row.parameters.get(name)) for name in names]
         figures = [repr(row.metrics[name]) if name in row.metrics else "" for name in metrics]
         rest = [_cell(row.parameters.get(name)) for name in shared]
-        writer.writerow([*values, row.status, row.seconds, *figures, *rest, row.error, f"points/{row.key}"])
+        writer.writerow([*values, row.status, row.seconds, *figures, *rest, row.error, f"trials/{row.key}"])
     write_text(path, text.getvalue())
 
 

@@ -26,7 +26,7 @@ class Plan:
         notebook: the source, never written to.
         parameters: values to inject.
         output: where the executed notebook goes.
-        caller: the folder the command was given in.
+        cwd: the folder the command was given in.
         results: the folder the notebook itself may write to (DEEPUNSUP_OUTPUT), or None.
         timeout: seconds for the whole run, or None.
         workers: runs at work at the same time.
@@ -37,7 +37,7 @@ class Plan:
     notebook: Path
     parameters: dict[str, Any]
     output: Path
-    caller: Path
+    cwd: Path
     results: Path | None = None
     timeout: float | None = None
     workers: int = 1
@@ -87,7 +87,7 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
 def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
     """Start the worker in the folder where the notebook works and in a process group of its own."""
     base = os.environ | plan.environment
-    environment = jupyter_environment(scratch, plan.caller, base, workers=plan.workers)
+    environment = jupyter_environment(scratch, plan.cwd, base, workers=plan.workers)
     environment.pop("DEEPUNSUP_OUTPUT", None)
     if plan.results is not None:
         environment["DEEPUNSUP_OUTPUT"] = str(plan.results)
@@ -95,7 +95,7 @@ def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
     environment["JUPYTER_RUNTIME_DIR"] = str(scratch / "runtime")
     group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group
     return subprocess.Popen(
-        [sys.executable, "-m", "deepunsup_helpers.runner.worker"],
+        [sys.executable, "-m", "deepunsup_helpers.runner.run.worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=plan.folder or plan.notebook.parent,
         env=environment, **group,
     )  # fmt: skip

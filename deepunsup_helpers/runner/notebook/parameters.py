@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import Fault, nearest
-from .notebooks import Notebook, source_of, tags_of
+from ..errors import CommandError, nearest
+from .files import Notebook, source_of, tags_of
 
 PATH_PREFIXES = ("folder:", "csv:", "npz:")
 ONE_OF = re.compile(r"(?:^|[;,.])\s*one of:\s*(.+)$", flags=re.IGNORECASE)
@@ -42,17 +42,17 @@ def read_parameters(notebook: Notebook) -> dict[str, Parameter]:
     """The parameters of a notebook, by name, in order; empty when no cell is tagged `parameters`.
 
     Raises:
-        Fault: two cells are tagged, or a line is not `name = literal`.
+        CommandError: two cells are tagged, or a line is not `name = literal`.
     """
     cells = [cell for cell in notebook.cells if cell.get("cell_type") == "code" and "parameters" in tags_of(cell)]
     if len(cells) > 1:
-        raise Fault(f"{notebook.name} has {len(cells)} cells tagged 'parameters'; expected one.")
+        raise CommandError(f"{notebook.name} has {len(cells)} cells tagged 'parameters'; expected one.")
     if not cells:
         return {}
     try:
         return parse_parameters(source_of(cells[0]))
     except (SyntaxError, ValueError) as error:
-        raise Fault(f"the parameters cell of {notebook.name} cannot be read: {error}") from error
+        raise CommandError(f"the parameters cell of {notebook.name} cannot be read: {error}") from error
 
 
 def parse_parameters(source: str) -> dict[str, Parameter]:
@@ -101,7 +101,7 @@ def from_text(parameter: Parameter, text: str) -> Any:
     """The value that `-p name=text` means, of the default's type.
 
     Raises:
-        Fault: the text is not of that type.
+        CommandError: the text is not of that type.
     """
     default = parameter.default
     if isinstance(default, str):
@@ -149,10 +149,10 @@ def checked_type(parameter: Parameter, value: Any) -> Any:
     """`value` as the default's type: a whole number does for a number, a list for a tuple; nothing else is bent.
 
     Raises:
-        Fault: wrong type, or a number that is not finite.
+        CommandError: wrong type, or a number that is not finite.
     """
     default = parameter.default
-    wrong = Fault(f"parameter {parameter.name!r}: expected {parameter.kind}, got {value!r}.")
+    wrong = CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got {value!r}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise wrong
     if default is None:
@@ -180,7 +180,7 @@ def _checked_items(parameter: Parameter, values: Iterable) -> list:
 
 
 def check_choice(parameter: Parameter, value: Any) -> None:
-    """Raise a Fault when the value is outside the declared choices."""
+    """Raise a CommandError when the value is outside the declared choices."""
     if parameter.choices is None or any(value == choice for choice in parameter.choices):
         return
     if isinstance(value, str):
@@ -190,21 +190,21 @@ def check_choice(parameter: Parameter, value: Any) -> None:
     shown = ", ".join(str(choice) for choice in parameter.choices)
     hint = nearest(value, map(str, parameter.choices)) if isinstance(value, str) else "."
     hint = hint if hint.startswith("; did") else "."
-    raise Fault(f"parameter {parameter.name!r}: expected one of {shown}, got {value!r}{hint}")
+    raise CommandError(f"parameter {parameter.name!r}: expected one of {shown}, got {value!r}{hint}")
 
 
-def absolute(value: Any, caller: Path) -> Any:
-    """A value that names a file (`folder:`, `csv:`, `npz:`) made absolute against the caller's folder.
+def absolute(value: Any, cwd: Path) -> Any:
+    """A value that names a file (`folder:`, `csv:`, `npz:`) made absolute against the cwd's folder.
 
     Raises:
-        Fault: there is no such file or folder.
+        CommandError: there is no such file or folder.
     """
     if not isinstance(value, str) or not value.startswith(PATH_PREFIXES):
         return value
     prefix, _, path = value.partition(":")
-    full = (caller / Path(path).expanduser()).resolve()
+    full = (cwd / Path(path).expanduser()).resolve()
     if not full.exists():
-        raise Fault(f"{value}: there is no {'folder' if prefix == 'folder' else 'file'} {full}.")
+        raise CommandError(f"{value}: there is no {'folder' if prefix == 'folder' else 'file'} {full}.")
     return f"{prefix}:{full}"
 
 
@@ -212,40 +212,40 @@ def split_assignments(texts: Iterable[str]) -> dict[str, str]:
     """`-p name=value` texts as a table; the last of a repeated name counts.
 
     Raises:
-        Fault: a text has no `=` or no name.
+        CommandError: a text has no `=` or no name.
     """
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise Fault(f"-p {text!r}: expected name=value.")
+            raise CommandError(f"-p {text!r}: expected name=value.")
         pairs[name.strip()] = value
     return pairs
 
 
-def chosen_values(notebook: Notebook, preset: str | None, assignments: dict[str, str], caller: Path) -> dict[str, Any]:
+def chosen_values(notebook: Notebook, preset: str | None, assignments: dict[str, str], cwd: Path) -> dict[str, Any]:
     """The parameter values to inject: the preset's, overridden by `-p`, all checked; defaults are left out.
 
     Raises:
-        Fault: unknown preset or name, wrong type, a value outside the choices, a path that is not there.
+        CommandError: unknown preset or name, wrong type, a value outside the choices, a path that is not there.
     """
     parameters = read_parameters(notebook)
     values: dict[str, Any] = {}
     if preset is not None:
         if preset not in notebook.presets:
-            raise Fault(f"{notebook.name} has no preset {preset!r}{nearest(preset, notebook.presets)}")
+            raise CommandError(f"{notebook.name} has no preset {preset!r}{nearest(preset, notebook.presets)}")
         for name, value in notebook.presets[preset].items():
             values[name] = checked_type(known(notebook, parameters, name, f"preset {preset!r}: "), value)
     for name, text in assignments.items():
         values[name] = from_text(known(notebook, parameters, name), text)
     for name, value in values.items():
         check_choice(parameters[name], value)
-        values[name] = absolute(value, caller)
+        values[name] = absolute(value, cwd)
     return values
 
 
 def known(notebook: Notebook, parameters: dict[str, Parameter], name: str, where: str = "") -> Parameter:
-    """The parameter of that name, or a Fault that suggests the nearest."""
+    """The parameter of that name, or a CommandError that suggests the nearest."""
     if name not in parameters:
-        raise Fault(f"{where}{notebook.name} has no parameter {name!r}{nearest(name, parameters)}")
+        raise CommandError(f"{where}{notebook.name} has no parameter {name!r}{nearest(name, parameters)}")
     return parameters[name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from .faults import Fault
+from ..errors import CommandError
 
 PROBE = """
 import json, os, pathlib
@@ -49,11 +49,11 @@ class Finding:
         return f"{self.what:<9} {'ok' if self.ok else 'MISSING':<8} {self.text}"
 
 
-def check_all(caller: Path) -> list[Finding]:
+def check_all(cwd: Path) -> list[Finding]:
     """Everything, in the order in which one would mend it."""
     findings = [check_python(), check_packages()]
-    findings += check_torch(caller)
-    return findings + [check_memory(), check_disk(caller), check_notebooks(caller), check_kernel(caller)]
+    findings += check_torch(cwd)
+    return findings + [check_memory(), check_disk(cwd), check_notebooks(cwd), check_kernel(cwd)]
 
 
 def check_python() -> Finding:
@@ -86,13 +86,13 @@ def check_packages() -> Finding:
     return Finding("packages", not wrong, "; ".join(wrong) + ": pip install -e ." if wrong else f"{looked_at} seen")
 
 
-def check_torch(caller: Path) -> list[Finding]:
+def check_torch(cwd: Path) -> list[Finding]:
     """torch, torchvision, the device and the data found: asked of another process, which may fail or hang."""
-    from .kernels import jupyter_environment
+    from ..run.kernels import jupyter_environment
 
     script = f"SETS = {SETS!r}\nFILES = {FILES!r}\n{PROBE}"
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
-        environment = jupyter_environment(Path(scratch), caller, os.environ)
+        environment = jupyter_environment(Path(scratch), cwd, os.environ)
         try:
             answer = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True,
                                     timeout=PROBE_SECONDS)  # fmt: skip
@@ -128,41 +128,41 @@ def check_memory() -> Finding:
     return Finding("memory", free >= 2, f"{free:.1f} GiB free{remedy}")
 
 
-def check_disk(caller: Path) -> Finding:
-    """1 GiB of disk in the caller's folder, and the right to write there."""
+def check_disk(cwd: Path) -> Finding:
+    """1 GiB of disk in the cwd's folder, and the right to write there."""
     try:
-        with tempfile.NamedTemporaryFile(dir=caller):
+        with tempfile.NamedTemporaryFile(dir=cwd):
             pass
     except OSError:
-        return Finding("disk", False, f"{caller} cannot be written to: go to another folder")
-    free = shutil.disk_usage(caller).free / 2**30
+        return Finding("disk", False, f"{cwd} cannot be written to: go to another folder")
+    free = shutil.disk_usage(cwd).free / 2**30
     remedy = "" if free >= 1 else "; make room (1 needed)"
     return Finding("disk", free >= 1, f"{free:.1f} GiB free{remedy}")
 
 
-def check_notebooks(caller: Path) -> Finding:
+def check_notebooks(cwd: Path) -> Finding:
     """The course's notebooks are there."""
-    from .notebooks import course
+    from ..notebook.files import course
 
     try:
-        found = course(caller)
-    except Fault as fault:
-        return Finding("notebooks", False, str(fault))
+        found = course(cwd)
+    except CommandError as error:
+        return Finding("notebooks", False, str(error))
     return Finding("notebooks", True, f"{len(found)} in {found[0].path.parent}")
 
 
-def check_kernel(caller: Path) -> Finding:
+def check_kernel(cwd: Path) -> Finding:
     """A kernel starts and computes, by the very way that `run` takes."""
     import nbformat
 
-    from .execution import Plan, execute
-    from .files import write_text
+    from ..files import write_text
+    from ..run.execution import Plan, execute
 
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
         source = Path(scratch) / "check.ipynb"
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 6 * 7 == 42")])
         write_text(source, nbformat.writes(notebook))
-        plan = Plan(notebook=source, parameters={}, output=Path(scratch) / "done.ipynb", caller=caller, timeout=90)
+        plan = Plan(notebook=source, parameters={}, output=Path(scratch) / "done.ipynb", cwd=cwd, timeout=90)
         outcome = execute(plan, stop=threading.Event(), progress=lambda outcome: None)
     if outcome.status == "completed":
         return Finding("kernel", True, f"starts, computes and ends in {outcome.seconds:.1f} s")

@@ -12,8 +12,8 @@ from typing import Any
 
 from deepunsup_helpers.record import MIME_TYPE
 
-from .files import write_bytes
-from .notebooks import source_of, tags_of
+from ..files import write_bytes
+from .files import source_of, tags_of
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", flags=re.MULTILINE)
@@ -22,11 +22,11 @@ FENCE = re.compile(r"^(```|~~~).*?^\1", flags=re.MULTILINE | re.DOTALL)
 
 @dataclass
 class Metrics:
-    """Collected figures: `values` is flat, name to finite number; `faults` are told to the user, a line each."""
+    """Collected figures: `values` is flat, name to finite number; `problems` are told to the user, a line each."""
 
     values: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
-    faults: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def collect_metrics(cells: list[dict]) -> Metrics:
 def _add_metric(metrics: Metrics, where: dict[str, int], name: str, value: Any, count: int) -> None:
     """Add one figure, or say what is wrong with it."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        metrics.faults.append(f"metric {name!r} in cell [{count}] is not a finite number: {value!r}.")
+        metrics.problems.append(f"metric {name!r} in cell [{count}] is not a finite number: {value!r}.")
     elif name in where:
-        metrics.faults.append(
+        metrics.problems.append(
             f"metric {name!r} is recorded twice, in cells [{where[name]}] and [{count}]: give one another name."
         )
         metrics.values.pop(name, None)

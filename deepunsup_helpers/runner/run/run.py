@@ -12,13 +12,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
+from ..files import write_json
+from ..notebook.files import Notebook
+from ..notebook.outputs import Failure, collect_metrics, find_failure, write_figures
+from ..notebook.parameters import chosen_values, read_parameters
 from .execution import Outcome, Plan, execute
-from .faults import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
-from .files import write_json
 from .folder import claim_folder, versions, write_run
-from .notebooks import Notebook
-from .parameters import chosen_values, read_parameters
-from .results import Failure, collect_metrics, find_failure, write_figures
 
 EXIT_CODES = {
     "completed": 0,
@@ -31,7 +31,7 @@ EXIT_CODES = {
 
 @dataclass(frozen=True)
 class Request:
-    """A checked wish for a run: nothing in it can be refused any more.
+    """A checked value for a run: nothing in it can be refused any more.
 
     Args:
         folder: where the notebook works; its own unless it runs from a copy.
@@ -44,7 +44,7 @@ class Request:
     preset: str | None = None
     timeout: float | None = None
     output: str | None = None
-    caller: Path = field(default_factory=Path.cwd)
+    cwd: Path = field(default_factory=Path.cwd)
     folder: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
     command: str | None = None
@@ -66,7 +66,7 @@ class Finished:
     metrics: dict[str, float]
     failure: Failure | None
     message: str
-    faults: list[str]
+    problems: list[str]
 
     @property
     def exit_code(self) -> int:
@@ -76,32 +76,32 @@ class Finished:
 
 def prepare(
     notebook: Notebook, *, assignments: dict[str, str], preset: str | None = None, timeout: float | None = None,
-    output: str | None = None, caller: Path | None = None,
+    output: str | None = None, cwd: Path | None = None,
 ) -> Request:  # fmt: skip
-    """Check parameters and preset; raises Fault before any kernel starts."""
-    caller = caller or Path.cwd()
-    values = chosen_values(notebook, preset, assignments, caller)
-    return Request(notebook=notebook, values=values, preset=preset, timeout=timeout, output=output, caller=caller)
+    """Check parameters and preset; raises CommandError before any kernel starts."""
+    cwd = cwd or Path.cwd()
+    values = chosen_values(notebook, preset, assignments, cwd)
+    return Request(notebook=notebook, values=values, preset=preset, timeout=timeout, output=output, cwd=cwd)
 
 
-def perform(
+def run_notebook(
     request: Request, *, stop: threading.Event, progress: Callable[[Outcome], None], workers: int = 1
 ) -> Finished:
     """Execute the request in a folder of its own and keep whatever came of it.
 
     Raises:
-        Fault: the folder cannot be had.
+        CommandError: the folder cannot be had.
         OSError: the disk refuses a result.
     """
     notebook = request.notebook
-    folder = claim_folder(notebook.name, request.output, request.caller)
+    folder = claim_folder(notebook.name, request.output, request.cwd)
     facts = _facts(request)
     write_run(folder, facts)
     parameters = {name: parameter.default for name, parameter in read_parameters(notebook).items()} | request.values
     write_json(folder / "parameters.json", parameters)
 
     plan = Plan(
-        notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, caller=request.caller,
+        notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, cwd=request.cwd,
         results=folder, timeout=request.timeout, workers=workers, folder=request.workplace,
         environment=request.environment,
     )  # fmt: skip
@@ -135,7 +135,7 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
     """Write figures, metrics and report; run.json with the final status comes last."""
     cells = _executed_cells(folder / request.notebook.path.name)
     metrics = collect_metrics(cells)
-    status = "failed" if outcome.status == "completed" and metrics.faults else outcome.status
+    status = "failed" if outcome.status == "completed" and metrics.problems else outcome.status
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
     figures = write_figures(cells, folder)
     flagship = next((figure.file for figure in figures if figure.flagship), None)
@@ -150,20 +150,20 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "flagship": f"figures/{flagship}" if flagship else None,
         "error": (failure.error if failure else "") or outcome.message or None,
         "ended_in_cell": failure.count if failure else None,
-        "faults": list(metrics.faults),
+        "problems": list(metrics.problems),
         "cell_seconds": cell_times(cells, outcome),
     }
-    faults = list(metrics.faults)
+    problems = list(metrics.problems)
     try:
-        from .report import write_report
+        from ..report.page import write_report
 
         write_report(folder, request=request, facts=facts, metrics=metrics.values, cells=cells, failure=failure)
     except Exception as error:  # a report that cannot be drawn must not cost the run
-        faults.append(f"the report could not be written ({type(error).__name__}: {error}).")
-    write_run(folder, facts | {"faults": faults})
+        problems.append(f"the report could not be written ({type(error).__name__}: {error}).")
+    write_run(folder, facts | {"problems": problems})
     return Finished(
         name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, metrics=metrics.values,
-        failure=failure, message=outcome.message, faults=faults,
+        failure=failure, message=outcome.message, problems=problems,
     )  # fmt: skip
 
 

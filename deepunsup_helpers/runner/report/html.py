@@ -13,7 +13,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from .formulas import formula
+from .mathml import formula
 
 FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "meta", "form", "frame", "applet", "title")
 LOADING = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action", "formaction", "ping")

@@ -1,6 +1,6 @@
 """A notebook's parameters and presets as text."""
 
-from .notebooks import Notebook
+from .files import Notebook
 from .parameters import Parameter, read_parameters
 
 

@@ -7,8 +7,8 @@ import nbformat
 from nbconvert.preprocessors import ClearOutputPreprocessor, Preprocessor, TagRemovePreprocessor
 from nbformat import NotebookNode
 
-from .faults import Fault
-from .files import notebook_text
+from ..errors import CommandError
+from ..files import notebook_text
 
 BEGIN = re.compile(r"\s*### BEGIN SOLUTION\s*$")
 END = re.compile(r"\s*### END SOLUTION\s*$")
@@ -56,7 +56,7 @@ def student_edition(path: Path) -> str:
     """The text of the student's copy of the notebook at `path`.
 
     Raises:
-        Fault: the solution markers do not match.
+        CommandError: the solution markers do not match.
     """
     notebook = nbformat.read(path, as_version=4)
     steps = [
@@ -68,6 +68,6 @@ def student_edition(path: Path) -> str:
         for step in steps:
             notebook, _ = step(notebook, {})
     except ValueError as error:
-        raise Fault(f"{path}: the solution markers do not match: {error}.") from error
+        raise CommandError(f"{path}: the solution markers do not match: {error}.") from error
     notebook.metadata.pop("widgets", None)
     return notebook_text(notebook)

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from .files import write_bytes, write_text
-from .kernels import jupyter_environment
-from .notebooks import Notebook
+from ..files import write_bytes, write_text
+from ..notebook.files import Notebook
+from ..run.kernels import jupyter_environment
 
 
 def build_copies(notebooks: list[Notebook], work: Path, *, fresh: bool, edition: Callable[[Path], str]) -> list[str]:
@@ -69,7 +69,7 @@ def _copy_beside(notebooks: list[Notebook], work: Path) -> None:
                 write_bytes(work / item.name, item.read_bytes())
 
 
-def start_lab(work: Path, *, browser: bool, port: int | None, caller: Path) -> int:
+def start_lab(work: Path, *, browser: bool, port: int | None, cwd: Path) -> int:
     """JupyterLab in `work`, with this interpreter as its kernel, until it ends; returns its exit code."""
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={work}"]
     command += [] if browser else ["--no-browser"]
@@ -77,7 +77,7 @@ def start_lab(work: Path, *, browser: bool, port: int | None, caller: Path) -> i
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; the server listens on this machine only
         command.append("--allow-root")
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
-        environment = jupyter_environment(Path(scratch), caller, os.environ)
+        environment = jupyter_environment(Path(scratch), cwd, os.environ)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks first
         try:
             restore = {} if os.name == "nt" else {"preexec_fn": lambda: signal.signal(signal.SIGINT, before)}

@@ -1,7 +1,7 @@
 """One point of a sweep: its key, its folder, and the task that computes it on whatever machine.
 
-DIR/points/KEY/      a finished run: there whole, or not at all, and never touched again
-DIR/running/         runs under way; moved to points/ when they end
+DIR/trials/KEY/      a finished run: there whole, or not at all, and never touched again
+DIR/running/         runs under way; moved to trials/ when they end
 DIR/locks/KEY.lock   held by the process that computes KEY; the system frees it when that process dies
 DIR/status/KEY.json  where a run is; the only thing the progress line reads
 DIR/source/          the notebook as it was when the sweep was started
@@ -23,25 +23,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .cores import THREAD_VARIABLES, available_cores
-from .execution import Outcome
-from .faults import Fault, describe_os_error
-from .files import write_json
-from .folder import status_of
-from .notebooks import PACKAGE_ROOT, Notebook, read_notebook, source_of, tags_of
-from .parameters import PATH_PREFIXES
-from .run import Request, perform
+from ..errors import CommandError, describe_os_error
+from ..files import write_json
+from ..notebook.files import PACKAGE_ROOT, Notebook, read_notebook, source_of, tags_of
+from ..notebook.parameters import PATH_PREFIXES
+from ..run.execution import Outcome
+from ..run.folder import status_of
+from ..run.run import Request, run_notebook
+from ..threads import THREAD_VARIABLES, available_cores
 
 STATUS_EVERY = 0.5  # seconds between two looks at the stop file and two writings of a status
 TORCHVISION_SETS = ("mnist", "fashion_mnist", "kmnist")
 
 
 @dataclass(frozen=True)
-class Task:
+class Trial:
     """What a worker needs to compute one point; it travels to other machines.
 
     Args:
-        key: names the point, see `point_key`.
+        key: names the point, see `trial_key`.
         index: the point's number in its sweep, for taking GPUs in turn.
         notebook: the copy to run; `folder` is where it works, if that folder is there.
         values: parameters to inject, those at their defaults left out.
@@ -115,7 +115,7 @@ def _add_folder(digest: Any, folder: Path) -> None:
             digest.update(f"{path.relative_to(folder).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
 
 
-def point_key(notebook: str, package: str, parameters: Mapping[str, Any]) -> str:
+def trial_key(notebook: str, package: str, parameters: Mapping[str, Any]) -> str:
     """The name of a point: 20 hexadecimal digits of the SHA-256 of all that its figures depend on.
 
     Args:
@@ -126,7 +126,7 @@ def point_key(notebook: str, package: str, parameters: Mapping[str, Any]) -> str
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:20]
 
 
-def run_point(task: Task) -> tuple[str, str]:
+def run_trial(task: Trial) -> tuple[str, str]:
     """Compute one point, unless it is there or somebody else is at it.
 
     Returns:
@@ -140,15 +140,15 @@ def run_point(task: Task) -> tuple[str, str]:
             return task.key, _compute(task)
     except Timeout:
         return task.key, "busy"
-    except Fault as fault:
-        return task.key, str(fault)
+    except CommandError as error:
+        return task.key, str(error)
     except OSError as error:
         return task.key, describe_os_error(error)
 
 
-def _compute(task: Task) -> str:
+def _compute(task: Trial) -> str:
     """The point, whose lock is held."""
-    place = task.output / "points" / task.key
+    place = task.output / "trials" / task.key
     if stop_asked(task) or (place.exists() and not repeats(task, place)):
         return "stopped" if stop_asked(task) else ""
     under_way = task.output / "running" / f"{task.key}-{uuid.uuid4().hex[:8]}"
@@ -156,11 +156,11 @@ def _compute(task: Task) -> str:
     stop = threading.Event()
     request = Request(
         notebook=read_notebook(task.notebook), values=task.values, preset=task.preset, timeout=task.timeout,
-        output=str(under_way), caller=task.output, folder=task.folder if task.folder.is_dir() else None,
+        output=str(under_way), cwd=task.output, folder=task.folder if task.folder.is_dir() else None,
         environment=task_environment(task), command=task.command,
     )  # fmt: skip
     try:
-        finished = perform(request, stop=stop, progress=_Watch(task, status, stop))
+        finished = run_notebook(request, stop=stop, progress=_Watch(task, status, stop))
         if finished.status == "interrupted":
             return "stopped"
         if place.exists():  # an older failure makes room
@@ -173,12 +173,12 @@ def _compute(task: Task) -> str:
     return ""
 
 
-def repeats(task: Task, place: Path) -> bool:
+def repeats(task: Trial, place: Path) -> bool:
     """Whether a finished point is to be computed again: a failure from before this sweep, when asked for."""
     return task.retry and status_of(place) != "completed" and (place / "run.json").stat().st_mtime < task.began
 
 
-def stop_asked(task: Task) -> bool:
+def stop_asked(task: Trial) -> bool:
     """Whether the sweep wants its runs to end, or is gone from this machine."""
     identity, host, pid = task.sweep
     if (task.output / "status" / f"{identity}.stop").exists():
@@ -191,9 +191,9 @@ def stop_asked(task: Task) -> bool:
 
 
 class _Watch:
-    """Writes the status file from a run's progress, and passes on the wish to stop."""
+    """Writes the status file from a run's progress, and passes on the value to stop."""
 
-    def __init__(self, task: Task, status: Path, stop: threading.Event):
+    def __init__(self, task: Trial, status: Path, stop: threading.Event):
         self.task, self.status, self.stop = task, status, stop
         self._next = 0.0
 
@@ -208,7 +208,7 @@ class _Watch:
             self.stop.set()
 
 
-def task_environment(task: Task) -> dict[str, str]:
+def task_environment(task: Trial) -> dict[str, str]:
     """Variables of a run: its share of the cores, its GPU, where the data lie."""
     environment = {}
     if task.share:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import deepunsup_helpers
 
-from .faults import Fault, describe_os_error, nearest
+from ..errors import CommandError, describe_os_error, nearest
 
 PACKAGE_ROOT = Path(deepunsup_helpers.__file__).resolve().parent.parent
 NUMBERED = re.compile(r"(\d\d)_(\w+)$")
@@ -81,59 +81,63 @@ def read_notebook(path: Path) -> Notebook:
     """Read one notebook.
 
     Raises:
-        Fault: the file is missing, unreadable or not a notebook of format 4.
+        CommandError: the file is missing, unreadable or not a notebook of format 4.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise Fault(f"cannot read the notebook: {describe_os_error(error)}") from error
+        raise CommandError(f"cannot read the notebook: {describe_os_error(error)}") from error
     except ValueError as error:  # bad JSON, bad UTF-8
-        raise Fault(f"{path} is not a notebook: {error}") from error
+        raise CommandError(f"{path} is not a notebook: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("cells"), list) or content.get("nbformat") != 4:
-        raise Fault(f"{path} is not a notebook of format 4: open it in JupyterLab and save it.")
+        raise CommandError(f"{path} is not a notebook of format 4: open it in JupyterLab and save it.")
     return Notebook(path=path.resolve(), content=content)
 
 
-def notebooks_folder(caller: Path | None = None) -> Path:
-    """`./notebooks` of the caller if it holds numbered notebooks, else the folder beside the installed package.
+def notebooks_folder(cwd: Path | None = None) -> Path:
+    """`./notebooks` of the cwd if it holds numbered notebooks, else the folder beside the installed package.
 
     Raises:
-        Fault: neither holds a notebook.
+        CommandError: neither holds a notebook.
     """
-    caller = caller or Path.cwd()
-    candidates = [caller / "notebooks", PACKAGE_ROOT / "notebooks"]
+    cwd = cwd or Path.cwd()
+    candidates = [cwd / "notebooks", PACKAGE_ROOT / "notebooks"]
     for folder in candidates:
         if any(NUMBERED.match(path.stem) for path in folder.glob("*.ipynb")):
             return folder.resolve()
-    raise Fault(f"no notebooks found in {candidates[0]} or {candidates[1]}: go to the course's folder, or give a path.")
+    raise CommandError(
+        f"no notebooks found in {candidates[0]} or {candidates[1]}: go to the course's folder, or give a path."
+    )
 
 
-def course(caller: Path | None = None) -> list[Notebook]:
+def course(cwd: Path | None = None) -> list[Notebook]:
     """Every numbered notebook of the course, in order."""
-    folder = notebooks_folder(caller)
+    folder = notebooks_folder(cwd)
     return [read_notebook(path) for path in sorted(folder.glob("*.ipynb")) if NUMBERED.match(path.stem)]
 
 
-def find_notebook(text: str, caller: Path | None = None) -> Notebook:
+def find_notebook(text: str, cwd: Path | None = None) -> Notebook:
     """The notebook meant by '04', '4', 'deep_autoencoders', '04_deep_autoencoders' or a path.
 
     Raises:
-        Fault: there is none; the nearest name is suggested.
+        CommandError: there is none; the nearest name is suggested.
     """
-    caller = caller or Path.cwd()
+    cwd = cwd or Path.cwd()
     if text.endswith(".ipynb") or "/" in text or "\\" in text:
-        path = caller / Path(text).expanduser()
+        path = cwd / Path(text).expanduser()
         if not path.is_file():
             beside = path.parent.glob("*.ipynb") if path.parent.is_dir() else []
-            raise Fault(f"there is no notebook {path}{nearest(path.name, sorted(other.name for other in beside))}")
+            raise CommandError(
+                f"there is no notebook {path}{nearest(path.name, sorted(other.name for other in beside))}"
+            )
         return read_notebook(path)
 
-    paths = [path for path in sorted(notebooks_folder(caller).glob("*.ipynb")) if NUMBERED.match(path.stem)]
+    paths = [path for path in sorted(notebooks_folder(cwd).glob("*.ipynb")) if NUMBERED.match(path.stem)]
     for path in paths:
         number, short = NUMBERED.match(path.stem).groups()
         if text in (path.stem, short) or (text.isdecimal() and int(text) == int(number)):
             return read_notebook(path)
     names = [path.stem for path in paths]
     if text.isdecimal():
-        raise Fault(f"there is no notebook {text}; there are: {', '.join(names)}.")
-    raise Fault(f"there is no notebook {text!r}{nearest(text, [name[3:] for name in names] + names)}")
+        raise CommandError(f"there is no notebook {text}; there are: {', '.join(names)}.")
+    raise CommandError(f"there is no notebook {text!r}{nearest(text, [name[3:] for name in names] + names)}")

@@ -1,4 +1,4 @@
-"""The process that executes one notebook with papermill: `python -m deepunsup_helpers.runner.worker`.
+"""The process that executes one notebook with papermill: `python -m deepunsup_helpers.runner.run.worker`.
 
 Its first line of standard input is the plan (JSON); the end of standard input means "stop". What happens is told on
 standard output, one JSON event a line:
@@ -27,7 +27,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.log import logger
 
-from .files import write_text
+from ..files import write_text
 
 SAVE_EVERY = 1.0  # seconds between two saves of a notebook that is under way; more where saving takes long
 

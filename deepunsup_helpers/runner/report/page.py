@@ -8,12 +8,12 @@ import jinja2
 
 from deepunsup_helpers.record import MIME_TYPE
 
-from . import markup
-from .files import write_text
-from .formulas import formula
-from .notebooks import source_of, tags_of
-from .parameters import read_parameters
-from .results import Failure, alt_text, joined, model_snippets, outputs_of
+from ..files import write_text
+from ..notebook.files import source_of, tags_of
+from ..notebook.outputs import Failure, alt_text, joined, model_snippets, outputs_of
+from ..notebook.parameters import read_parameters
+from . import html as markup
+from .mathml import formula
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATUS_WORDS = {

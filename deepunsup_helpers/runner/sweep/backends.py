@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .faults import Fault
-from .points import Task, package_digest, run_point
+from ..errors import CommandError
+from .trial import Trial, package_digest, run_trial
 
 PATIENCE = 10  # seconds that a cluster may take to answer
 POLL = 0.5  # seconds between two looks at the status files
@@ -34,8 +34,8 @@ class Engine:
     share: int
     options: dict[str, Any]
 
-    def run(self, tasks: list[Task], poll: Callable[[], None]) -> dict[str, str]:
-        """Run the tasks; returns what `run_point` says of each key. `poll` is called all the while."""
+    def run(self, tasks: list[Trial], poll: Callable[[], None]) -> dict[str, str]:
+        """Run the tasks; returns what `run_trial` says of each key. `poll` is called all the while."""
         ends: dict[str, str] = {}
         problem: list[BaseException] = []
 
@@ -51,16 +51,16 @@ class Engine:
             thread.join(POLL)
             poll()
         if problem:
-            raise Fault(f"the {self.backend} backend failed ({type(problem[0]).__name__}: {problem[0]}). Finished points "
+            raise CommandError(f"the {self.backend} backend failed ({type(problem[0]).__name__}: {problem[0]}). Finished points "
                         "are kept: give the same command again to go on.", exit_code=1) from problem[0]  # fmt: skip
         return ends
 
-    def _parallel(self, tasks: list[Task]) -> list[tuple[str, str]]:
+    def _parallel(self, tasks: list[Trial]) -> list[tuple[str, str]]:
         from joblib import Parallel, delayed, parallel_config
 
         with parallel_config(backend=self.backend, n_jobs=self.jobs):
             pool = Parallel(batch_size=1, pre_dispatch=self.jobs, **self.options)
-            return pool(delayed(run_point)(task) for task in tasks)
+            return pool(delayed(run_trial)(task) for task in tasks)
 
 
 def ignore_interrupts() -> None:
@@ -72,17 +72,17 @@ def check_backend(backend: str, address: str | None) -> None:
     """Find out, before anything is asked of it, that a backend can be had.
 
     Raises:
-        Fault: its library is not installed, or an address is missing or superfluous.
+        CommandError: its library is not installed, or an address is missing or superfluous.
     """
     if backend == "loky":
         if address:
-            raise Fault("--address is a cluster's: give --backend dask or --backend ray with it.")
+            raise CommandError("--address is a cluster's: give --backend dask or --backend ray with it.")
         return
     if importlib.util.find_spec(MODULES[backend]) is None:
-        raise Fault(f'--backend {backend} needs the extra [cluster]: pip install --editable ".[cluster]"')
+        raise CommandError(f'--backend {backend} needs the extra [cluster]: pip install --editable ".[cluster]"')
     if not address:
         example = "tcp://host:8786" if backend == "dask" else "host:6379, or auto for a cluster on this machine"
-        raise Fault(f"--backend {backend} needs the address of a running cluster: --address {example}")
+        raise CommandError(f"--backend {backend} needs the address of a running cluster: --address {example}")
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def open_engine(backend: str, *, jobs: int | None, address: str | None, output: 
         jobs: runs at once; None is one here, and on a cluster as many as it has room for.
         output: the sweep's folder, which every machine must be able to write to.
     Raises:
-        Fault: no answer, or a machine without the package or the folder.
+        CommandError: no answer, or a machine without the package or the folder.
     """
     check_backend(backend, address)
     if backend == "loky":
@@ -115,12 +115,14 @@ def dask_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], d
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=True)
     except (OSError, ValueError, TimeoutError) as error:
-        raise Fault(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with `dask scheduler`, "
+        raise CommandError(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with `dask scheduler`, "
                     "or mend --address.") from error  # fmt: skip
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
-            raise Fault(f"the Dask cluster at {address} has no workers: start some with `dask worker {address}`.")
+            raise CommandError(
+                f"the Dask cluster at {address} has no workers: start some with `dask worker {address}`."
+            )
         with probe_files(output) as token:
             probe = make_probe()
             answers = client.run(probe, str(output), token, on_error="return")
@@ -147,12 +149,12 @@ def ray_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], di
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=None)
         except (OSError, ValueError, RuntimeError, TimeoutError) as error:
-            raise Fault(f"no Ray cluster answers at {address} ({type(error).__name__}): start one with `ray start --head`, "
-                        "or mend --address, or the token in RAY_AUTH_TOKEN.") from error  # fmt: skip
+            raise CommandError(f"no Ray cluster answers at {address} ({type(error).__name__}): start one with "
+                        "`ray start --head`, or correct --address, or the token in RAY_AUTH_TOKEN.") from error  # fmt: skip
     try:
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
         if not nodes:
-            raise Fault(f"the Ray cluster at {address} has no machine with a free processor.")
+            raise CommandError(f"the Ray cluster at {address} has no machine with a free processor.")
         with probe_files(output) as token:
             probe = ray.remote(num_cpus=0, max_retries=0)(make_probe())
             asked = {
@@ -217,7 +219,7 @@ def probe_files(output: Path) -> Iterator[str]:
 
 
 def judge_probe(answers: dict[str, Any], output: Path, token: str) -> None:
-    """Raise a Fault that names each machine and what it lacks."""
+    """Raise a CommandError that names each machine and what it lacks."""
     wanted, problems = f"digest {package_digest()}", []
     for machine, answer in answers.items():
         if isinstance(answer, BaseException):
@@ -233,4 +235,4 @@ def judge_probe(answers: dict[str, Any], output: Path, token: str) -> None:
             f"what the cluster writes to {output} does not arrive here: give a folder that all machines share"
         )
     if problems:
-        raise Fault("the cluster cannot run the sweep:\n" + "\n".join(f"  {line}" for line in problems))
+        raise CommandError("the cluster cannot run the sweep:\n" + "\n".join(f"  {line}" for line in problems))

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from .execution import Outcome, Plan, execute
-from .faults import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, Fault
-from .files import notebook_text, write_text
-from .notebooks import Notebook, read_notebook
-from .results import collect_metrics, find_failure
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, CommandError
+from ..files import notebook_text, write_text
+from ..notebook.files import Notebook, read_notebook
+from ..notebook.outputs import collect_metrics, find_failure
+from ..run.execution import Outcome, Plan, execute
 
 NOTEBOOK_NOISE = ("widgets", "papermill", "jupytext", "vscode")
 CELL_NOISE = ("papermill", "execution", "ExecuteTime", "collapsed", "scrolled", "vscode")
@@ -58,11 +58,11 @@ def execute_in_place(notebook: Notebook, *, stop: threading.Event, progress: Cal
     """Run with the defaults in a fresh kernel and store the normalised result; returns seconds.
 
     Raises:
-        Fault: the notebook did not complete; the file is as it was.
+        CommandError: the notebook did not complete; the file is as it was.
     """
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
         output = Path(scratch) / notebook.path.name
-        plan = Plan(notebook=notebook.path, parameters={}, output=output, caller=Path.cwd())
+        plan = Plan(notebook=notebook.path, parameters={}, output=output, cwd=Path.cwd())
         outcome = execute(plan, stop=stop, progress=progress)
         executed = read_notebook(output).content if output.exists() else {"cells": []}
     require_completed(notebook, outcome, executed["cells"])
@@ -71,16 +71,16 @@ def execute_in_place(notebook: Notebook, *, stop: threading.Event, progress: Cal
 
 
 def require_completed(notebook: Notebook, outcome: Outcome, cells: list[dict]) -> None:
-    """Raise a Fault that says why a run is not good enough to be stored or measured."""
-    faults = collect_metrics(cells).faults
-    if outcome.status == "completed" and not faults:
+    """Raise a CommandError that says why a run is not good enough to be stored or measured."""
+    problems = collect_metrics(cells).problems
+    if outcome.status == "completed" and not problems:
         return
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
-    reason = (failure.error if failure else "") or outcome.message or " ".join(faults)
+    reason = (failure.error if failure else "") or outcome.message or " ".join(problems)
     where = f" in {failure.place}" if failure else ""
     code = {"interrupted": EXIT_INTERRUPTED, "died": EXIT_STOPPED}.get(outcome.status, EXIT_FAILED)
     status = "failed" if outcome.status == "completed" else outcome.status
-    raise Fault(
+    raise CommandError(
         f"{notebook.name}: {status}{where}{': ' * bool(reason)}{reason}. The file is unchanged.", exit_code=code
     )
 
@@ -89,11 +89,11 @@ def measure(notebook: Notebook, *, stop: threading.Event, progress: Callable[[Ou
     """Seconds of a run with the defaults, whole, at least 1; nothing is kept.
 
     Raises:
-        Fault: the notebook did not complete.
+        CommandError: the notebook did not complete.
     """
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
         output = Path(scratch) / notebook.path.name
-        plan = Plan(notebook=notebook.path, parameters={}, output=output, caller=Path.cwd(), results=Path(scratch))
+        plan = Plan(notebook=notebook.path, parameters={}, output=output, cwd=Path.cwd(), results=Path(scratch))
         outcome = execute(plan, stop=stop, progress=progress)
         cells = read_notebook(output).cells if output.exists() else []
     require_completed(notebook, outcome, cells)
@@ -120,8 +120,10 @@ def with_table(readme: str, table: str) -> str:
     """README text with the table between its two marks renewed.
 
     Raises:
-        Fault: the marks `<!-- course map: begin -->` and `<!-- course map: end -->` are not there.
+        CommandError: the marks `<!-- course map: begin -->` and `<!-- course map: end -->` are not there.
     """
     if not TABLE.search(readme):
-        raise Fault("the README has no lines '<!-- course map: begin -->' and '<!-- course map: end -->' to fill.")
+        raise CommandError(
+            "the README has no lines '<!-- course map: begin -->' and '<!-- course map: end -->' to fill."
+        )
     return TABLE.sub(lambda match: match[1] + table + match[2], readme)

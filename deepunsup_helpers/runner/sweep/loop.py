@@ -15,18 +15,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..console import Progress, duration, shown_path, stopping
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error
+from ..files import write_text
+from ..notebook.files import Notebook
+from ..notebook.parameters import read_parameters
 from .backends import Engine
-from .faults import EXIT_FAILED, EXIT_INTERRUPTED, Fault, describe_os_error
-from .files import write_text
 from .grid import Axes
-from .notebooks import Notebook
-from .parameters import read_parameters
-from .points import Task, notebook_digest, package_digest, point_key
 from .search import OptunaSearch, RandomSearch
-from .sweep_table import Row, read_row, read_rows, write_results
-from .terminal import Progress, duration, shown_path, stopping
+from .table import Row, read_row, read_rows, write_results
+from .trial import Trial, notebook_digest, package_digest, trial_key
 
-FOLDERS = ("points", "running", "locks", "status", "source")
+FOLDERS = ("trials", "running", "locks", "status", "source")
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Sweeping:
     """One sweep under way."""
 
     def __init__(self, notebook: Notebook, axes: Axes, folder: Path, *, preset: str | None, timeout: float | None,
-                 retry: bool, caller: Path, tell: Callable[[str], None]):  # fmt: skip
+                 retry: bool, cwd: Path, tell: Callable[[str], None]):  # fmt: skip
         self.notebook, self.axes, self.folder = notebook, axes, folder
-        self.preset, self.timeout, self.retry, self.caller, self.tell = preset, timeout, retry, caller, tell
+        self.preset, self.timeout, self.retry, self.cwd, self.tell = preset, timeout, retry, cwd, tell
         self.defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
         self.digests = {"notebook": notebook_digest(notebook), "package": package_digest()}
         self.identity, self.began = uuid.uuid4().hex[:12], time.time()
@@ -86,7 +86,7 @@ class Sweeping:
             self.copy.parent.mkdir(exist_ok=True)
             write_text(self.copy, json.dumps(notebook.content))
         except OSError as error:
-            raise Fault(f"cannot make the sweep's folder: {describe_os_error(error)}") from error
+            raise CommandError(f"cannot make the sweep's folder: {describe_os_error(error)}") from error
 
     @contextmanager
     def search(self, sample: int | None, seed: int, minimize: str | None) -> Iterator[Any]:
@@ -96,12 +96,12 @@ class Sweeping:
             return
         from filelock import FileLock, Timeout
 
-        name = point_key(**self.digests, parameters={"axes": repr(self.axes), "minimize": minimize})
+        name = trial_key(**self.digests, parameters={"axes": repr(self.axes), "minimize": minimize})
         try:
             with FileLock(self.folder / "locks" / f"search-{name}.lock", timeout=0):
                 yield OptunaSearch(self.axes, count=sample, seed=seed, file=self.folder / "search.log", name=name)
         except Timeout as error:
-            raise Fault(
+            raise CommandError(
                 f"another sweep minimizes {minimize} in {self.folder} just now: wait, or give another -o."
             ) from error
 
@@ -127,7 +127,7 @@ class Sweeping:
     def _point(self, values: dict[str, Any]) -> Point:
         """The point at these values."""
         parameters = self.defaults | values
-        key = point_key(**self.digests, parameters=parameters)
+        key = trial_key(**self.digests, parameters=parameters)
         names = [name for name in values if name in self.axes.swept or name in self.axes.drawn]
         label = " ".join(f"{name}={values[name]}" for name in names) or "the only point"
         self.points[key] = Point(key=key, values=values, parameters=parameters, label=label)
@@ -141,7 +141,7 @@ class Sweeping:
         if not isinstance(search, OptunaSearch):
             draws = RandomSearch(self.axes, search.count, search.seed).ask(1)
             rows = [
-                read_row(self.folder / "points" / self._point(values | drawn).key)
+                read_row(self.folder / "trials" / self._point(values | drawn).key)
                 for _, drawn in draws
                 for values in grid
             ]
@@ -150,12 +150,12 @@ class Sweeping:
         text = f"{self.notebook.name}: {total} runs" + (f" ({', '.join(counts)})" if counts else "")
         text += f", {there} of them there already" if there else ""
         left = total - there
-        known = [row.seconds for row in map(read_row, (self.folder / "points").glob("*")) if row and row.completed]
+        known = [row.seconds for row in map(read_row, (self.folder / "trials").glob("*")) if row and row.completed]
         seconds = statistics.median(known) if known else self.notebook.seconds
         if left and seconds:
             source = "the finished runs" if known else "the default run"
             text += f"; about {duration(seconds * left / engine.jobs)}, going by {source}"
-        self.tell(f"{text}; {engine.jobs} at once; results in {shown_path(self.folder, self.caller)}")
+        self.tell(f"{text}; {engine.jobs} at once; results in {shown_path(self.folder, self.cwd)}")
 
     def _run(self, engine: Engine, points: list[Point], total: int) -> None:
         """Run the points; those that another sweep computes just now are waited for."""
@@ -174,29 +174,29 @@ class Sweeping:
             if left:
                 time.sleep(0.5)
 
-    def _there(self, task: Task) -> bool:
+    def _there(self, task: Trial) -> bool:
         """Whether a point needs no worker at all."""
         row = self.rows.get(task.key)
         return row is not None and (row.completed or not self.retry)
 
-    def _task(self, engine: Engine, index: int, point: Point) -> Task:
+    def _task(self, engine: Engine, index: int, point: Point) -> Trial:
         """The point as a worker takes it."""
         threads = os.environ.get("OMP_NUM_THREADS", "")
         data = os.environ.get("DEEPUNSUP_DATA")
         words = ["deepunsup", "run", str(self.notebook.number or self.notebook.path)]
         words += ["--preset", self.preset] if self.preset else []
         words += [word for name, value in point.values.items() for word in ("-p", f"{name}={_typed(value)}")]
-        return Task(
+        return Trial(
             key=point.key, index=index, notebook=self.copy, folder=self.notebook.path.parent, values=point.values,
             preset=self.preset, timeout=self.timeout, output=self.folder, command=shlex.join(words), share=engine.share,
             threads=int(threads) if threads.isdecimal() and int(threads) else None,
-            data=str((self.caller / Path(data).expanduser()).resolve()) if data else None,
+            data=str((self.cwd / Path(data).expanduser()).resolve()) if data else None,
             sweep=(self.identity, socket.gethostname(), os.getpid()), retry=self.retry, began=self.began,
         )  # fmt: skip
 
     def _poll(self, total: int) -> None:
         """Look at the folder: tell what finished, show what runs, pass on Ctrl-C."""
-        there = {path.name for path in (self.folder / "points").iterdir()}
+        there = {path.name for path in (self.folder / "trials").iterdir()}
         for key in self.points:
             if key in there and (key not in self.rows or (self.retry and not self.rows[key].completed)):
                 self._take(key, total, news=True)
@@ -221,7 +221,7 @@ class Sweeping:
 
     def _take(self, key: str, total: int, *, news: bool) -> None:
         """Read a point that is there, and tell it."""
-        place = self.folder / "points" / key
+        place = self.folder / "trials" / key
         row = read_row(place) if place.exists() else None
         if row is None or self.rows.get(key) == row:
             return
@@ -235,7 +235,7 @@ class Sweeping:
         if row.completed:
             self._say(f"{where}: completed in {duration(row.seconds)}")
         else:
-            report = shown_path(place / "report.html", self.caller)
+            report = shown_path(place / "report.html", self.cwd)
             self._say(f"{where}: {row.status}, {row.error or 'no message'} ({report})")
         if time.monotonic() > self._next_table:
             began = time.monotonic()
@@ -274,7 +274,7 @@ class Sweeping:
         if result.interrupted:
             text += "; interrupted: give the same command again to go on"
         self.tell(text)
-        self.tell(f"summary: {shown_path(self.folder / 'summary.html', self.caller)}")
+        self.tell(f"summary: {shown_path(self.folder / 'summary.html', self.cwd)}")
         return result
 
 

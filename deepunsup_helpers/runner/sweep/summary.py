@@ -9,10 +9,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from .files import write_text
-from .notebooks import Notebook
-from .report import TEMPLATES, number, shown
-from .sweep_table import SEED, Group, Row, groups, metric_names, varied
+from ..files import write_text
+from ..notebook.files import Notebook
+from ..report.page import TEMPLATES, number, shown
+from .table import SEED, Group, Row, groups, metric_names, varied
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")  # Okabe & Ito, as in the course
 MOST_LINES = len(COLOURS)  # of one panel; more configurations are drawn as dots alone
@@ -26,7 +26,7 @@ def write_summary(
     """Write `output/summary.html`.
 
     Args:
-        rows: finished points, see `sweep_table.read_rows`.
+        rows: finished points, see `table.read_rows`.
         others: points of the folder that another version of notebook, package or data computed.
         minimize: the metric that the best configuration has least of.
     """
@@ -85,7 +85,7 @@ def table_line(group: Group, axes: list[str], metrics: list[str]) -> dict[str, A
     return {
         "values": [shown(group.values[name]) for name in axes],
         "figures": figures,
-        "runs": [(shown(row.parameters.get(SEED, "run")), f"points/{row.key}/report.html") for row in group.rows],
+        "runs": [(shown(row.parameters.get(SEED, "run")), f"trials/{row.key}/report.html") for row in group.rows],
     }
 
 
@@ -183,9 +183,9 @@ def pictures(output: Path, found: list[Group], axes: list[str]) -> list[dict[str
     shots = []
     for group in found[:MOST_PICTURES]:
         row = next((row for row in group.rows if row.flagship), None)
-        picture = thumbnail(output / "points" / row.key / row.flagship) if row else None
+        picture = thumbnail(output / "trials" / row.key / row.flagship) if row else None
         if picture:
-            shots.append({"title": label(row, axes), "link": f"points/{row.key}/report.html", "picture": picture})
+            shots.append({"title": label(row, axes), "link": f"trials/{row.key}/report.html", "picture": picture})
     return shots
 
 

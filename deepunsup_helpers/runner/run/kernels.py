@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from .cores import thread_variables
-from .notebooks import PACKAGE_ROOT
+from ..notebook.files import PACKAGE_ROOT
+from ..threads import thread_variables
 
 
 def write_kernelspec(folder: Path) -> None:
@@ -19,12 +19,12 @@ def write_kernelspec(folder: Path) -> None:
     (spec / "kernel.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def jupyter_environment(scratch: Path, caller: Path, base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
+def jupyter_environment(scratch: Path, cwd: Path, base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
     """Environment of a process that starts kernels.
 
     Args:
         scratch: an existing folder that outlives the process; holds the kernelspec.
-        caller: the folder relative paths were given against.
+        cwd: the folder relative paths were given against.
         base: the environment to start from.
         workers: how many such processes run at once (see `thread_variables`).
     """
@@ -34,7 +34,7 @@ def jupyter_environment(scratch: Path, caller: Path, base: Mapping[str, str], wo
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a warning in every kernel's log
     environment.pop("MPLBACKEND", None)  # a desktop backend would swallow every figure
     if base.get("DEEPUNSUP_DATA"):
-        environment["DEEPUNSUP_DATA"] = str((caller / Path(base["DEEPUNSUP_DATA"]).expanduser()).resolve())
+        environment["DEEPUNSUP_DATA"] = str((cwd / Path(base["DEEPUNSUP_DATA"]).expanduser()).resolve())
     if "site-packages" not in PACKAGE_ROOT.parts:  # a checkout that need not be installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), base.get("PYTHONPATH")]))
     return environment

@@ -1,0 +1,1 @@
+"""One HTML file about one run, that needs no network."""
