@@ -4,7 +4,7 @@ Importing this package imports neither torch nor anything else that is heavy; th
 `from deepunsup_helpers.data import load`, `from deepunsup_helpers.training import fit`, and so on.
 """
 
-from deepunsup_helpers.record import record
+from deepunsup_helpers.record import claim, record, warn
 
-__all__ = ["record"]
+__all__ = ["claim", "record", "warn"]
 __version__ = "0.1.0"

@@ -1,14 +1,18 @@
-"""How a figure leaves a notebook: `record(test_loss=105.6)`."""
+"""How metrics, claims and warnings leave a notebook: `record(test_loss=105.6)`, `claim("...", a < b)`, `warn("...")`."""
 
 import math
+import sys
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 MIME_TYPE = "application/vnd.deepunsup.metrics+json"
+CLAIM_MIME_TYPE = "application/vnd.deepunsup.claim+json"
 WARNING_MIME_TYPE = "application/vnd.deepunsup.warning+json"
 
 
 def record(*, interrupted: bool = False, **metrics: float) -> None:
-    """Display named figures so that `deepunsup run` collects them into metrics.json.
+    """Display named metrics so that `deepunsup run` collects them into metrics.json.
 
     The plain text shown in the notebook carries the names only, so that stored outputs compare equal on every machine.
 
@@ -31,15 +35,39 @@ def record(*, interrupted: bool = False, **metrics: float) -> None:
         finite[name] = number
 
     text = "recorded: " + ", ".join(finite)
-    from IPython import get_ipython
-
-    if get_ipython() is None:  # a plain Python script
+    if not _shown({MIME_TYPE: {"metrics": finite, "interrupted": bool(interrupted)}, "text/plain": text}):
         print(text)
-        return
-    from IPython.display import display
 
-    bundle = {MIME_TYPE: {"metrics": finite, "interrupted": bool(interrupted)}, "text/plain": text}
-    display(bundle, raw=True)
+
+def claim(text: str, holds: bool | Callable[[], bool], *, when: bool = True) -> None:
+    """State what this run should show, and keep whether it does; never stops a run.
+
+    Shows one line ("holds: ...", "does not hold: ...", "not asked: ...") and is collected into claims.json.
+    `claim("the VAE reconstructs better than PCA", lambda: vae_error < pca_error, when=dataset == "strokes")`
+
+    Args:
+        text: the claim in one sentence. It is the claim's identity over many runs: no measured numbers in it, and
+            no text twice in a notebook.
+        holds: true or false (a NumPy bool or a tensor of one element too), or a function without arguments that is
+            called only if `when`. What raises an error, or is neither true nor false, does not hold; the line says why.
+        when: whether to ask at all: false where other data or a short run cannot bear the claim out.
+    """
+    why = ""
+    try:
+        held = _truth(holds() if callable(holds) else holds) if _truth(when) else None
+    except Exception as error:
+        held, why = False, f" ({type(error).__name__}: {error})".partition("\n")[0]
+    line = {True: "holds", False: "does not hold", None: "not asked"}[held] + f": {text}{why}"
+    if not _shown({CLAIM_MIME_TYPE: {"text": str(text), "holds": held}, "text/plain": line}):
+        print(line)
+
+
+def _truth(value: Any) -> bool:
+    """`value` as a bool, where it is one: Python's, NumPy's, or an array or tensor of one element."""
+    truth = value.item() if hasattr(value, "item") else value
+    if not isinstance(truth, bool):
+        raise TypeError(f"expected true or false, got {type(value).__name__}")
+    return truth
 
 
 def warn(text: str) -> None:
@@ -48,11 +76,16 @@ def warn(text: str) -> None:
     Args:
         text: one sentence or two: what is odd, what was done about it, what to do if that is wrong.
     """
-    from IPython import get_ipython
-
-    if get_ipython() is None:  # a plain Python script
+    if not _shown({WARNING_MIME_TYPE: {"text": text}, "text/plain": f"warning: {text}"}):
         warnings.warn(text, stacklevel=3)
-        return
+
+
+def _shown(bundle: dict[str, Any]) -> bool:
+    """Display a bundle of MIME types if a notebook is running; a plain script, or a machine without IPython, has none."""
+    ipython = sys.modules.get("IPython")  # a running kernel has loaded it
+    if ipython is None or ipython.get_ipython() is None:
+        return False
     from IPython.display import display
 
-    display({WARNING_MIME_TYPE: {"text": text}, "text/plain": f"warning: {text}"}, raw=True)
+    display(bundle, raw=True)
+    return True
