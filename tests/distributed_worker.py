@@ -78,7 +78,7 @@ def train(kind: str, precision: str, distribute, *, rank=0, ranks=1, **options):
 
 
 def main(folder: Path) -> None:
-    from deepunsup_helpers.training.distributed import start
+    from deepunsup_helpers.training.accelerators.distributed import start
 
     fabric = start(accelerator="cpu")
     shown, bar = set(), fit_module.progress_bar

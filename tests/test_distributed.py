@@ -136,7 +136,7 @@ def test_only_the_first_process_shows_progress(ranks):
 
 def test_alone_the_same_script_needs_no_launcher():
     code = (
-        "from deepunsup_helpers.training.distributed import start\n"
+        "from deepunsup_helpers.training.accelerators.distributed import start\n"
         "fabric = start(accelerator='cpu')\n"
         "print(fabric.world_size, fabric.global_rank, fabric.device)"
     )
@@ -145,7 +145,7 @@ def test_alone_the_same_script_needs_no_launcher():
 
 
 def test_slurm_is_read_from_its_environment(monkeypatch):
-    from deepunsup_helpers.training import distributed
+    from deepunsup_helpers.training.accelerators import distributed
 
     for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
         monkeypatch.delenv(name)

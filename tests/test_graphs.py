@@ -15,15 +15,14 @@ from deepunsup_helpers.data import Batches
 from deepunsup_helpers.losses import discriminator_loss, generator_loss, squared_error, vae_loss
 from deepunsup_helpers.models import MLPVAE, DCGANDiscriminator, DCGANGenerator, MLPAutoencoder
 from deepunsup_helpers.training import (
-    captured,
     ema_copy,
     fit,
     graphed,
-    graphs,
     load_checkpoint,
     seed_everything,
     update,
 )
+from deepunsup_helpers.training.accelerators import captured, graphs
 
 SHAPE, UPDATES, BATCH = (1, 8, 8), 50, 16
 KINDS = ("autoencoder", "vae", "gan")

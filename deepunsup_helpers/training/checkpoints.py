@@ -2,27 +2,14 @@
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from deepunsup_helpers.training import ranks
-
-
-def _write_atomically(path: Path, write: Callable[[str], None]) -> None:
-    """`write(name)` fills a file beside `path`, which then takes its place: no reader ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        write(name)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+from deepunsup_helpers.files import write_atomically
+from deepunsup_helpers.training.accelerators import ranks
 
 
 def _get(thing: Any) -> Any:
@@ -46,7 +33,7 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Any], **extra: Any) ->
     """
     saved = {"state": {name: _get(thing) for name, thing in state.items()}, "rng": ranks.rng_states(), "extra": extra}
     if ranks.rank() == 0:
-        _write_atomically(Path(path), lambda name: torch.save(saved, name))
+        write_atomically(Path(path), lambda name: torch.save(saved, name))
     ranks.wait()
 
 
@@ -104,5 +91,5 @@ def save_model(model: torch.nn.Module, name: str = "model") -> Path | None:
         module = "deepunsup_helpers.models"
     header = {"class": f"{module}.{type(model).__name__}", "config": json.dumps(getattr(model, "config", None))}
     path = Path(folder) / f"{name}.safetensors"
-    _write_atomically(path, lambda part: save_file(weights, part, metadata=header))
+    write_atomically(path, lambda part: save_file(weights, part, metadata=header))
     return path

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.training import ranks
+from deepunsup_helpers.training.accelerators import ranks
 from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint
 from deepunsup_helpers.training.devices import autocast, undisturbed_rng
 from deepunsup_helpers.training.progress import progress_bar

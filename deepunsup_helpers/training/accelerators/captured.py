@@ -21,7 +21,7 @@ class NotCapturable(Exception):
     """The step cannot be replayed; the message says why and ends a line."""
 
 
-def obstacle(batch: Sequence[Tensor], state: Mapping[str, Any]) -> str | None:
+def why_not_captured(batch: Sequence[Tensor], state: Mapping[str, Any]) -> str | None:
     """Why this state cannot be trained by a graph, as far as can be told without running the step; None if it can."""
     device = batch[0].device
     if device.type != GRAPH_DEVICE:
@@ -36,7 +36,7 @@ def obstacle(batch: Sequence[Tensor], state: Mapping[str, Any]) -> str | None:
     for name, thing in state.items():
         reason = None
         if isinstance(thing, Optimizer):
-            reason = _optimizer_obstacle(thing, any(thing is other for other in scheduled))
+            reason = _why_not_optimizer(thing, any(thing is other for other in scheduled))
         elif isinstance(thing, LRScheduler):
             if getattr(thing, "cycle_momentum", False):
                 reason = "changes momentum or betas, which a graph keeps: cycle_momentum=False."
@@ -47,7 +47,7 @@ def obstacle(batch: Sequence[Tensor], state: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _optimizer_obstacle(optimizer: Optimizer, scheduled: bool) -> str | None:
+def _why_not_optimizer(optimizer: Optimizer, scheduled: bool) -> str | None:
     kind = type(optimizer).__name__
     fresh = not any(optimizer.state.values())
     if kind != "SGD" and not all(group.get("capturable", False) for group in optimizer.param_groups):

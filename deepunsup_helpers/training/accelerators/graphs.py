@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from deepunsup_helpers.training.captured import CapturedOptimizer, CapturedScheduler, NotCapturable, Snapshot, obstacle
+from deepunsup_helpers.training.accelerators.captured import (
+    CapturedOptimizer,
+    CapturedScheduler,
+    NotCapturable,
+    Snapshot,
+    why_not_captured,
+)
 from deepunsup_helpers.training.devices import autocast
 
 Terms = Mapping[str, Tensor]
@@ -56,7 +62,7 @@ def graphed(
     """
     batch = tuple(example_batch) if isinstance(example_batch, (tuple, list)) else (example_batch,)
     result = GraphedStep(step, batch, state, precision)
-    reason = obstacle(batch, state)
+    reason = why_not_captured(batch, state)
     if reason is None:
         try:
             result._record(warmup)
