@@ -109,7 +109,7 @@ def test_a_copy_is_never_overwritten_and_fresh_sets_it_aside(tmp_path):
     assert copy.read_text(encoding="utf-8") == mine
 
     done = deepunsup("lab", "4", "--build-only", "--fresh", cwd=tmp_path)
-    assert "04_toy: new; yours is now 04_toy-" in done.stdout and "05" not in done.stdout
+    assert "04_toy: new; yours is now 04_toy-" in done.stdout and "05_other" not in done.stdout
     assert "x = 2" in copy.read_text(encoding="utf-8")
     (aside,) = (tmp_path / "work").glob("04_toy-*.ipynb")
     assert aside.read_text(encoding="utf-8") == mine
