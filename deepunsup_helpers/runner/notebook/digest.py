@@ -71,7 +71,8 @@ def imported(source: str, module: str, is_package: bool) -> tuple[str, ...]:
     nodes = _nodes(source)
     if nodes is None:
         files = (PACKAGE_ROOT / PACKAGE).rglob("*.py")
-        return tuple(".".join(path.relative_to(PACKAGE_ROOT).with_suffix("").parts) for path in files)
+        dotted = (".".join(path.relative_to(PACKAGE_ROOT).with_suffix("").parts) for path in files)
+        return tuple(name.removesuffix(".__init__") for name in dotted)
     names: list[str] = []
     for node in nodes:
         if isinstance(node, ast.Import):
