@@ -65,7 +65,7 @@ test-all: $(VENV)/installed-extras
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NBVAL) notebooks
 
 times: $(VENV)/installed
-	$(BIN)/deepunsup times --readme README.md
+	$(BIN)/python tools/times.py --readme README.md
 
 clean:
 	$(BIN)/deepunsup clean --yes

@@ -97,11 +97,12 @@ def test_two_workers_see_half_of_the_cores_each(tmp_path):
 
 def test_the_readme_shows_the_measured_times():
     """One source: the notebooks' metadata; `make times` writes both."""
-    from deepunsup_helpers.runner.course.upkeep import readme_table, with_table
+    from times import readme_table, with_table
+
     from deepunsup_helpers.runner.notebook.files import course
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_table(readme, readme_table(course())) == readme, "run: deepunsup times --table-only --readme README.md"
+    assert with_table(readme, readme_table(course())) == readme, "run: tools/times.py --table-only --readme README.md"
 
 
 def test_what_the_readme_names_is_there():

@@ -8,13 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-import nbformat
 import pytest
-from toy_notebooks import code, command, deepunsup, variables, write
+from toy_notebooks import command, deepunsup, variables, write
 
-from deepunsup_helpers.runner.course.upkeep import normalise_file, normalised, readme_table, with_table, write_seconds
-from deepunsup_helpers.runner.errors import CommandError
-from deepunsup_helpers.runner.notebook.files import course, read_notebook
 from deepunsup_helpers.runner.threads import THREAD_VARIABLES, available_cores, thread_variables
 
 RUNNER = Path(__file__).resolve().parent.parent / "deepunsup_helpers" / "runner"
@@ -90,87 +86,6 @@ def test_clean_removes_runs_and_nothing_else(folder):
     assert done.returncode == 0 and "work/" in done.stdout and "still running" in done.stdout
     assert not (folder / "runs" / "04_toy" / "20260101-000000").exists() and alive.exists()
     assert all((folder / kept).exists() for kept in ("runs/mine/notes.txt", "work/04_toy.ipynb", "build/theirs.txt"))
-
-
-def test_execute_stores_outputs_only_when_all_went_well(folder):
-    good = write(
-        folder / "notebooks" / "05_good.ipynb",
-        code("print(epochs + 1)"),
-        code("import os\nassert 'DEEPUNSUP_OUTPUT' not in os.environ"),
-    )
-    bad = write(folder / "notebooks" / "06_bad.ipynb", code("print(1)"), code("1 / 0"))
-    before = bad.read_bytes()
-    done = deepunsup("execute", "5", "6", cwd=folder)
-    assert done.returncode == 1 and '06_bad: failed in cell [3] under "A toy": ZeroDivisionError' in done.stderr
-    assert bad.read_bytes() == before
-    stored = nbformat.read(good, as_version=4)
-    assert [cell.execution_count for cell in stored.cells if cell.cell_type == "code"] == [1, 2, 3]
-    assert stored.cells[2].outputs[0].text == "4\n" and "papermill" not in json.dumps(stored)
-    assert [cell.id for cell in stored.cells] == [cell.id for cell in nbformat.read(good, as_version=4).cells]
-    assert not normalise_file(good), "what is stored is normal"
-
-
-def test_normalise_drops_noise_and_keeps_outputs_counts_and_ids(tmp_path):
-    path = write(
-        tmp_path / "04_toy.ipynb",
-        code("1", "flagship", outputs=[nbformat.v4.new_output("stream", text="é\n")], count=7),
-    )
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
-    notebook.metadata["papermill"] = {"duration": 1.5}
-    notebook.metadata["kernelspec"]["name"] = "my-env"
-    notebook.metadata["language_info"] = {"name": "python", "version": "3.11.7"}
-    notebook.cells[2].metadata |= {"papermill": {"duration": 1}, "execution": {"iopub.status.busy": "2026"}}
-    nbformat.write(notebook, path)
-    assert normalise_file(path) and not normalise_file(path)
-    after = nbformat.read(path, as_version=4)
-    assert (
-        set(after.metadata) == {"deepunsup", "kernelspec", "language_info"}
-        and after.metadata.kernelspec.name == "python3"
-    )
-    assert after.cells[2].metadata == {"tags": ["flagship"]} and after.cells[2].execution_count == 7
-    assert [cell.id for cell in after.cells] == [cell.id for cell in notebook.cells]
-    assert "é" in path.read_text(encoding="utf-8") and path.read_bytes().endswith(b"}\n")
-
-
-def test_normalise_drops_dead_widget_views_and_keeps_what_stands_beside_them():
-    view = "application/vnd.jupyter.widget-view+json"
-    kept = {"image/png": "aGk=", "text/plain": "a figure"}
-    both = (kept | {view: {"model_id": "x"}}, {view: {}})
-    outputs = [{"output_type": "display_data", "metadata": {}, "data": data} for data in both]
-    content = {"metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "outputs": outputs}]}
-    after = [output["data"] for output in normalised(content)["cells"][0]["outputs"]]
-    assert after == [kept, {view: {}}]
-
-
-def test_measured_seconds_change_one_line_only(folder):
-    path = folder / "notebooks" / "00_start_here.ipynb"
-    normalise_file(path)
-    before = path.read_text(encoding="utf-8").splitlines()
-    write_seconds(read_notebook(path), 41)
-    after = path.read_text(encoding="utf-8").splitlines()
-    assert [(old, new) for old, new in zip(before, after, strict=True) if old != new] == [
-        ('   "seconds": 12,', '   "seconds": 41,')
-    ]
-
-
-def test_times_measures_and_renews_the_readme_from_the_metadata(folder):
-    for name in ("00_start_here", "04_toy"):
-        normalise_file(folder / "notebooks" / f"{name}.ipynb")
-    readme = folder / "README.md"
-    readme.write_text("before\n<!-- course map: begin (deepunsup times) -->\nold\n<!-- course map: end -->\nafter\n")
-    done = deepunsup("times", "4", "--readme", "README.md", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    seconds = read_notebook(folder / "notebooks" / "04_toy.ipynb").seconds
-    assert 1 <= seconds < 60 and f"04_toy: {seconds} s" in done.stdout
-    text = readme.read_text(encoding="utf-8")
-    assert (
-        f"| 04 | [A toy](notebooks/04_toy.ipynb) | {seconds} s |" in text and "| 12 s |" in text and "old" not in text
-    )
-    assert text.startswith("before\n") and text.endswith("after\n")
-    assert with_table(text, readme_table(course(folder))) == text, "a second time changes nothing"
-    with pytest.raises(CommandError, match="course map"):
-        with_table("no marks", "")
 
 
 def test_a_share_of_the_cores_is_never_more_than_was_given():

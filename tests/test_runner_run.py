@@ -93,8 +93,8 @@ def good(tmp_path_factory):
 def test_a_run_keeps_everything_it_promises(good):
     _, run, out, err, halves = good
     assert sorted(path.name for path in run.iterdir()) == [
-        "04_good.ipynb", "figures", "metrics.json", "model.safetensors", "parameters.json", "report.html", "run.json",
-        "seen.json",
+        "04_good.ipynb", "claims.json", "figures", "metrics.json", "model.safetensors", "parameters.json",
+        "report.html", "run.json", "seen.json",
     ]  # fmt: skip
     assert facts(run, "metrics.json") == {"loss": 0.25, "steps": 7.0, "accuracy": 0.5}
     assert sorted(path.name for path in (run / "figures").iterdir()) == [
@@ -140,6 +140,43 @@ def test_the_source_is_untouched_and_the_copy_ran_to_its_end(good):
     assert all(not cell.outputs for cell in source.cells if cell.cell_type == "code")
     executed = nbformat.read(run / "04_good.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "last\n"
+
+
+CLAIMS = """
+from deepunsup_helpers import claim, record
+from deepunsup_helpers.record import warn
+warn("three images are black")
+claim("deep beats shallow", True)
+claim("more is better", lambda: [][0])
+claim("on strokes it is easy", True, when=dataset == "digits")
+record(loss=1)
+"""
+
+
+def test_claims_are_kept_counted_and_told_and_only_strict_minds(tmp_path):
+    write(tmp_path / "notebooks" / "01_claims.ipynb", code(CLAIMS), presets={"smoke": {}})
+    write(tmp_path / "notebooks" / "02_none.ipynb")
+    done = deepunsup("run", "1", "-o", "plain", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "1 of 2 claims hold"
+    assert done.stderr.splitlines() == ["warning: three images are black", "does not hold: more is better"]
+    assert facts(tmp_path / "plain", "claims.json") == [
+        {"text": "deep beats shallow", "holds": True, "cell": 2},
+        {"text": "more is better", "holds": False, "cell": 2},
+        {"text": "on strokes it is easy", "holds": None, "cell": 2},
+    ]
+    told = facts(tmp_path / "plain")
+    assert told["claims"] == {"held": 1, "asked": 2} and told["warnings"] == ["three images are black"]
+
+    strict = deepunsup("run", "all", "--strict", "-o", "strict", cwd=tmp_path)
+    assert strict.returncode == 1 and "does not hold: more is better" in strict.stderr
+    assert "2 of 2 completed" in strict.stdout and "1 of 2 claims hold" in strict.stdout
+    assert (tmp_path / "strict" / "01_claims" / "report.html").exists()
+    assert facts(tmp_path / "strict" / "01_claims")["status"] == "completed"
+
+    smoke = deepunsup("run", "1", "--strict", "--preset", "smoke", "-o", "smoke", cwd=tmp_path)
+    assert smoke.returncode == 0 and "claims hold" not in smoke.stdout and "does not hold" not in smoke.stderr
+    assert facts(tmp_path / "smoke")["claims"] == {"held": 0, "asked": 0}
+    assert len(facts(tmp_path / "smoke", "claims.json")) == 3, "recorded, not counted"
 
 
 def test_a_failing_cell_ends_in_1_with_its_last_lines(tmp_path):

@@ -46,11 +46,13 @@ def params(nb: str) -> None:
 @click.option("-o", "--output", metavar="DIR", help="Folder for the results, new or empty [default: runs/NAME/TIME].")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for the whole run.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="With `all`: notebooks at once.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if a claim of the notebook does not hold.")
 def run(
-    nb: str, assignments: tuple[str, ...], preset: str | None, output: str | None, timeout: float | None, jobs: int
-) -> None:
+    nb: str, assignments: tuple[str, ...], preset: str | None, output: str | None, timeout: float | None, jobs: int,
+    strict: bool,
+) -> None:  # fmt: skip
     """Run notebook NB, or `all` of them, and write a report."""
-    from .console import Progress, stopping, tell
+    from .console import Progress, stopping
     from .notebook.parameters import split_assignments
 
     pairs = split_assignments(assignments)
@@ -58,17 +60,22 @@ def run(
     if nb == "all":
         from .run.run_all import run_all
 
-        sys.exit(run_all(assignments=pairs, preset=preset, output=output, timeout=timeout, jobs=jobs, cwd=cwd))
+        sys.exit(
+            run_all(assignments=pairs, preset=preset, output=output, timeout=timeout, jobs=jobs, strict=strict, cwd=cwd)
+        )
 
     from .notebook.files import find_notebook
+    from .run.result import print_result
     from .run.run import prepare, run_notebook
 
-    request = prepare(find_notebook(nb), assignments=pairs, preset=preset, timeout=timeout, output=output, cwd=cwd)
+    request = prepare(
+        find_notebook(nb), assignments=pairs, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd
+    )
     progress = Progress(request.notebook.name)
     with stopping() as stop:
         finished = run_notebook(request, stop=stop, progress=progress)
     progress.clear()
-    tell(finished, cwd)
+    print_result(finished, cwd)
     sys.exit(finished.exit_code)
 
 
@@ -167,77 +174,10 @@ def clean(yes: bool) -> None:
     click.echo("removed")
 
 
-@cli.command()
-@click.argument("nb", nargs=-1, required=True)
-def execute(nb: tuple[str, ...]) -> None:
-    """Contributors: run NB... and store the outputs in place.
-
-    A fresh kernel, the defaults, from top to bottom; the file changes only when all went well.
-    """
-    from .console import Progress, stopping
-    from .course.upkeep import execute_in_place
-    from .notebook.files import find_notebook
-
-    for notebook in [find_notebook(text) for text in nb]:
-        progress = Progress(notebook.name)
-        with stopping() as stop:
-            try:
-                seconds = execute_in_place(notebook, stop=stop, progress=progress)
-            finally:
-                progress.clear()
-        click.echo(f"{notebook.name}: executed in {seconds:.1f} s and stored")
-
-
-@cli.command()
-@click.argument("nb", nargs=-1, required=True)
-def normalise(nb: tuple[str, ...]) -> None:
-    """Contributors: drop timings and widget state from NB...
-
-    What differs between machines and hours goes; outputs, counts and ids stay.
-    """
-    from .course.upkeep import normalise_file
-    from .notebook.files import find_notebook
-
-    for notebook in [find_notebook(text) for text in nb]:
-        click.echo(f"{notebook.name}: {'normalised' if normalise_file(notebook.path) else 'was normal'}")
-
-
-@cli.command()
-@click.argument("nb", nargs=-1)
-@click.option("--readme", type=click.Path(dir_okay=False, path_type=Path), help="README whose table to renew.")
-@click.option("--table-only", is_flag=True, help="Measure nothing, renew the table from what is stored.")
-def times(nb: tuple[str, ...], readme: Path | None, table_only: bool) -> None:
-    """Contributors: measure every notebook (or NB...).
-
-    Runs the defaults, one notebook after another, and stores the seconds in its metadata; `list` and the README
-    read them there. Let the machine do nothing else meanwhile.
-    """
-    from .console import Progress, stopping
-    from .course.upkeep import measure, readme_table, with_table, write_seconds
-    from .files import write_text
-    from .notebook.files import course, find_notebook
-
-    if readme is not None:  # before an hour of measuring
-        with_table(readme.read_text(encoding="utf-8"), "")
-    chosen = [] if table_only else ([find_notebook(text) for text in nb] if nb else course())
-    for notebook in chosen:
-        progress = Progress(notebook.name)
-        with stopping() as stop:
-            try:
-                seconds = measure(notebook, stop=stop, progress=progress)
-            finally:
-                progress.clear()
-        write_seconds(notebook, seconds)
-        click.echo(f"{notebook.name}: {seconds} s")
-    if readme is not None:
-        write_text(readme, with_table(readme.read_text(encoding="utf-8"), readme_table(course())))
-        click.echo(f"{readme}: table renewed")
-
-
-def main() -> None:
+def main(command: click.Command = cli) -> None:
     """Run a command; every fault ends in one line and an exit code (DEEPUNSUP_DEBUG=1 shows the traceback)."""
     try:
-        cli(standalone_mode=False)
+        command(standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:

@@ -8,13 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import click
-
-from .run.execution import Outcome
-from .run.run import Finished
-
-MOST_METRICS = 12
+from typing import Any
 
 
 @contextmanager
@@ -51,8 +45,12 @@ class Progress:
     def __init__(self, name: str):
         self.name, self.shown = name, ""
 
-    def __call__(self, outcome: Outcome) -> None:
-        """Show where the run is."""
+    def __call__(self, outcome: Any) -> None:
+        """Show where a run is.
+
+        Args:
+            outcome: the run's Outcome so far.
+        """
         where = f"cell {outcome.last_cell + 1} of {outcome.total}" if outcome.last_cell is not None else "starting"
         self.show(f"{self.name}: {where}, {outcome.seconds:.0f} s")
 
@@ -81,47 +79,3 @@ def shown_path(path: Path, cwd: Path) -> str:
         return str(path.relative_to(cwd.resolve()))
     except ValueError:
         return str(path)
-
-
-def tell(finished: Finished, cwd: Path) -> None:
-    """Say how a run ended: figures and report, or what went wrong in its last lines."""
-    report = finished.folder / "report.html"
-    place = shown_path(report if report.exists() else finished.folder, cwd)
-    seconds = f"{finished.seconds:.0f} s" if finished.seconds >= 10 else f"{finished.seconds:.1f} s"
-    if finished.status == "completed":
-        click.echo(f"{finished.name}: completed in {seconds}")
-        print_metrics(finished.metrics)
-        for fault in finished.problems:
-            click.echo(fault, err=True)
-        click.echo(f"report: {place}")
-        return
-    for line in ending(finished, seconds):
-        click.echo(line, err=True)
-    click.echo(f"kept so far: {place}", err=True)
-
-
-def ending(finished: Finished, seconds: str) -> list[str]:
-    """The lines about a run that did not complete."""
-    name, failure = finished.name, finished.failure
-    where = f" in {failure.place}" if failure else ""
-    if finished.status == "timeout":
-        return [f"{name}: stopped by the time limit{where} after {seconds} (--timeout)."]
-    if finished.status == "interrupted":
-        return [f"{name}: interrupted{where} after {seconds}."]
-    if finished.status == "died":
-        reason = f": {finished.message}" if finished.message else ""
-        advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
-        return [f"{name}: the kernel died{where} after {seconds}{reason}", advice]
-    if failure is None:
-        return [f"{name}: failed after {seconds}: {fault}" for fault in finished.problems] or [f"{name}: failed."]
-    lines = (failure.traceback or failure.error).splitlines()
-    return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines)]
-
-
-def print_metrics(metrics: dict[str, float]) -> None:
-    """Figures in two columns; only the first dozen."""
-    width = max(map(len, metrics), default=0)
-    for name, value in list(metrics.items())[:MOST_METRICS]:
-        click.echo(f"  {name:<{width}}  {value:.6g}")
-    if len(metrics) > MOST_METRICS:
-        click.echo(f"  ... and {len(metrics) - MOST_METRICS} more in metrics.json")

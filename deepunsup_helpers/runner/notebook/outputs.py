@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deepunsup_helpers.record import MIME_TYPE
+from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
 
 from ..files import write_bytes
 from .files import source_of, tags_of
@@ -96,6 +96,38 @@ def _add_metric(metrics: Metrics, where: dict[str, int], name: str, value: Any, 
     else:
         where[name] = count
         metrics.values[name] = value
+
+
+def collect_claims(cells: list[dict]) -> list[dict[str, Any]]:
+    """The claims of all cells, in order: text, whether it holds (None: not asked), the cell's number."""
+    found = []
+    for cell in cells:
+        for output in outputs_of(cell):
+            bundle = output.get("data", {}).get(CLAIM_MIME_TYPE)
+            if isinstance(bundle, dict) and isinstance(bundle.get("text"), str):
+                holds = bundle.get("holds") if isinstance(bundle.get("holds"), bool) else None
+                found.append({"text": bundle["text"], "holds": holds, "cell": cell.get("execution_count")})
+    return found
+
+
+def claim_problems(claims: list[dict[str, Any]]) -> list[str]:
+    """A line for each text that is claimed twice: the text is a claim's identity over many runs."""
+    cells: dict[str, list] = {}
+    for claim in claims:
+        cells.setdefault(claim["text"], []).append(claim["cell"])
+    return [
+        f"claim {text!r} is made twice, in cells {' and '.join(f'[{cell}]' for cell in where)}: give one other words."
+        for text, where in cells.items()
+        if len(where) > 1
+    ]
+
+
+def collect_warnings(cells: list[dict]) -> list[str]:
+    """What `warn` said, in order, each text once."""
+    bundles = [output.get("data", {}).get(WARNING_MIME_TYPE) for cell in cells for output in outputs_of(cell)]
+    return list(
+        dict.fromkeys(str(bundle["text"]) for bundle in bundles if isinstance(bundle, dict) and "text" in bundle)
+    )
 
 
 def headings_above(cells: list[dict]) -> list[str]:

@@ -15,7 +15,15 @@ from typing import Any
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
 from ..files import write_json
 from ..notebook.files import Notebook
-from ..notebook.outputs import Failure, collect_metrics, find_failure, write_figures
+from ..notebook.outputs import (
+    Failure,
+    claim_problems,
+    collect_claims,
+    collect_metrics,
+    collect_warnings,
+    find_failure,
+    write_figures,
+)  # fmt: skip
 from ..notebook.parameters import chosen_values, read_parameters
 from .execution import Outcome, Plan, execute
 from .folder import claim_folder, versions, write_run
@@ -37,6 +45,7 @@ class Request:
         folder: where the notebook works; its own unless it runs from a copy.
         environment: variables that go over those of this process.
         command: what repeats the run, where that is not this process's own command line.
+        strict: whether a claim that does not hold makes the exit code 1.
     """
 
     notebook: Notebook
@@ -48,6 +57,7 @@ class Request:
     folder: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
     command: str | None = None
+    strict: bool = False
 
     @property
     def workplace(self) -> Path:
@@ -67,21 +77,31 @@ class Finished:
     failure: Failure | None
     message: str
     problems: list[str]
+    warnings: list[str]
+    claims: list[dict[str, Any]]  # those that were asked and count
+    strict: bool
+
+    @property
+    def broken(self) -> list[str]:
+        """The claims that do not hold."""
+        return [claim["text"] for claim in self.claims if not claim["holds"]]
 
     @property
     def exit_code(self) -> int:
-        """0 completed, 1 failed, 3 time-out or dead kernel, 130 interrupted."""
-        return EXIT_CODES[self.status]
+        """0 completed, 1 failed or, by `strict`, with a claim that does not hold, 3 time-out or dead kernel, 130 interrupted."""
+        return EXIT_CODES[self.status] or (EXIT_FAILED if self.strict and self.broken else 0)
 
 
 def prepare(
     notebook: Notebook, *, assignments: dict[str, str], preset: str | None = None, timeout: float | None = None,
-    output: str | None = None, cwd: Path | None = None,
+    output: str | None = None, strict: bool = False, cwd: Path | None = None,
 ) -> Request:  # fmt: skip
     """Check parameters and preset; raises CommandError before any kernel starts."""
     cwd = cwd or Path.cwd()
     values = chosen_values(notebook, preset, assignments, cwd)
-    return Request(notebook=notebook, values=values, preset=preset, timeout=timeout, output=output, cwd=cwd)
+    return Request(
+        notebook=notebook, values=values, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd
+    )
 
 
 def run_notebook(
@@ -134,12 +154,15 @@ def _facts(request: Request) -> dict[str, Any]:
 def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcome) -> Finished:
     """Write figures, metrics and report; run.json with the final status comes last."""
     cells = _executed_cells(folder / request.notebook.path.name)
-    metrics = collect_metrics(cells)
-    status = "failed" if outcome.status == "completed" and metrics.problems else outcome.status
+    metrics, claims, warnings = collect_metrics(cells), collect_claims(cells), collect_warnings(cells)
+    problems = metrics.problems + claim_problems(claims)
+    status = "failed" if outcome.status == "completed" and problems else outcome.status
+    asked = [] if request.preset == "smoke" else [claim for claim in claims if claim["holds"] is not None]
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
     figures = write_figures(cells, folder)
     flagship = next((figure.file for figure in figures if figure.flagship), None)
     write_json(folder / "metrics.json", metrics.values)
+    write_json(folder / "claims.json", claims)
     facts = facts | {
         "status": status,
         "seconds": round(outcome.seconds, 2),
@@ -150,20 +173,22 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "flagship": f"figures/{flagship}" if flagship else None,
         "error": (failure.error if failure else "") or outcome.message or None,
         "ended_in_cell": failure.count if failure else None,
-        "problems": list(metrics.problems),
+        "problems": problems,
+        "warnings": warnings,
+        "claims": {"held": sum(claim["holds"] for claim in asked), "asked": len(asked)},
         "cell_seconds": cell_times(cells, outcome),
     }
-    problems = list(metrics.problems)
     try:
         from ..report.page import write_report
 
         write_report(folder, request=request, facts=facts, metrics=metrics.values, cells=cells, failure=failure)
     except Exception as error:  # a report that cannot be drawn must not cost the run
         problems.append(f"the report could not be written ({type(error).__name__}: {error}).")
-    write_run(folder, facts | {"problems": problems})
+    write_run(folder, facts)
     return Finished(
         name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, metrics=metrics.values,
-        failure=failure, message=outcome.message, problems=problems,
+        failure=failure, message=outcome.message, problems=problems, warnings=warnings, claims=asked,
+        strict=request.strict,
     )  # fmt: skip
 
 

@@ -6,26 +6,27 @@ from pathlib import Path
 
 import click
 
-from ..console import Progress, shown_path, stopping, tell
+from ..console import Progress, shown_path, stopping
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error, nearest
 from ..notebook.files import Notebook, course
 from ..notebook.parameters import read_parameters
 from .execution import Outcome
+from .result import claims_line, failed_claims, print_result
 from .run import Finished, Request, prepare, run_notebook
 
 
 def run_all(
     *, assignments: dict[str, str], preset: str | None, output: str | None, timeout: float | None, jobs: int,
-    cwd: Path,
+    strict: bool, cwd: Path,
 ) -> int:  # fmt: skip
-    """Run the course and print a table; returns the exit code (1 if any run did not complete).
+    """Run the course and print a table; returns the exit code (1 if any run did not complete, or by `strict`).
 
     Each run is a process of its own; with `jobs` of them each gets cores/jobs threads.
 
     Raises:
         CommandError: bad parameters, found before anything starts.
     """
-    requests = plan_all(course(cwd), assignments, preset, output, timeout, cwd)
+    requests = plan_all(course(cwd), assignments, preset, output, timeout, strict, cwd)
     workers = min(jobs, len(requests))
     board = Board(len(requests))
     ends: dict[str, Finished | str] = {}
@@ -45,13 +46,12 @@ def run_all(
         click.echo(line)
     if interrupted:
         return EXIT_INTERRUPTED
-    completed = all(isinstance(end, Finished) and end.status == "completed" for end in ends.values())
-    return 0 if completed else EXIT_FAILED
+    return 0 if all(isinstance(end, Finished) and end.exit_code == 0 for end in ends.values()) else EXIT_FAILED
 
 
 def plan_all(
     notebooks: list[Notebook], assignments: dict[str, str], preset: str | None, output: str | None,
-    timeout: float | None, cwd: Path,
+    timeout: float | None, strict: bool, cwd: Path,
 ) -> list[Request]:  # fmt: skip
     """A request for each notebook; a parameter goes to those that have it, a preset leaves out those without it.
 
@@ -72,7 +72,9 @@ def plan_all(
             continue
         own = {name: text for name, text in assignments.items() if name in read_parameters(notebook)}
         place = None if output is None else str(Path(output) / notebook.name)
-        requests.append(prepare(notebook, assignments=own, preset=preset, timeout=timeout, output=place, cwd=cwd))
+        requests.append(
+            prepare(notebook, assignments=own, preset=preset, timeout=timeout, output=place, strict=strict, cwd=cwd)
+        )
     for request in requests:
         _refuse_used_folder(request)
     return requests
@@ -141,9 +143,11 @@ def _print_end(name: str, end: Finished | str, cwd: Path) -> None:
     if isinstance(end, str):
         click.echo(f"{name}: {end}", err=True)
     elif end.status == "completed":
-        click.echo(f"{name}: completed in {end.seconds:.0f} s")
+        click.echo(f"{name}: completed in {end.seconds:.0f} s{claims_line(end, before='; ')}")
+        for line in failed_claims(end):
+            click.echo(line, err=True)
     else:
-        tell(end, cwd)
+        print_result(end, cwd)
 
 
 def summary(requests: list[Request], ends: dict[str, Finished | str], cwd: Path) -> list[str]:

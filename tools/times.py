@@ -1,0 +1,70 @@
+"""Measure the notebooks and renew the README's map: `python tools/times.py [NB...] --readme README.md`."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+from execute import run_defaults
+
+from deepunsup_helpers.runner.cli import main
+from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.files import notebook_text, write_text
+from deepunsup_helpers.runner.notebook.files import Notebook, course, find_notebook
+
+MAP = re.compile(r"(<!-- course map: begin[^>]*-->\n).*?(<!-- course map: end -->)", flags=re.DOTALL)
+
+
+def write_seconds(notebook: Notebook, seconds: int) -> None:
+    """Write `metadata.deepunsup.seconds`; every other byte of a normalised notebook stays."""
+    content = json.loads(notebook.path.read_text(encoding="utf-8"))
+    content["metadata"].setdefault("deepunsup", {})["seconds"] = seconds
+    write_text(notebook.path, notebook_text(content))
+
+
+def readme_table(notebooks: list[Notebook]) -> str:
+    """The map of the course in Markdown: number, title, measured time; made from the notebooks' metadata alone."""
+    lines = ["| | notebook | default run |", "|---|---|---|"]
+    for notebook in notebooks:
+        seconds = f"{notebook.seconds:.0f} s" if notebook.seconds is not None else "not measured"
+        lines.append(f"| {notebook.number} | [{notebook.title}](notebooks/{notebook.path.name}) | {seconds} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(readme: str, table: str) -> str:
+    """README text with the table between its two marks renewed.
+
+    Raises:
+        CommandError: the marks `<!-- course map: begin -->` and `<!-- course map: end -->` are not there.
+    """
+    if not MAP.search(readme):
+        raise CommandError(
+            "the README has no lines '<!-- course map: begin -->' and '<!-- course map: end -->' to fill."
+        )
+    return MAP.sub(lambda match: match[1] + table + match[2], readme)
+
+
+@click.command()
+@click.argument("nb", nargs=-1)
+@click.option("--readme", type=click.Path(dir_okay=False, path_type=Path), help="README whose table to renew.")
+@click.option("--table-only", is_flag=True, help="Measure nothing, renew the table from what is stored.")
+def times(nb: tuple[str, ...], readme: Path | None, table_only: bool) -> None:
+    """Measure every notebook (or NB...), one after another, with the defaults.
+
+    Stores whole seconds in the notebook's metadata; `list` and the README read them there. Let the machine do
+    nothing else meanwhile.
+    """
+    if readme is not None:  # before an hour of measuring
+        with_table(readme.read_text(encoding="utf-8"), "")
+    chosen = [] if table_only else ([find_notebook(text) for text in nb] if nb else course())
+    for notebook in chosen:
+        seconds = max(1, round(run_defaults(notebook)[1]))
+        write_seconds(notebook, seconds)
+        click.echo(f"{notebook.name}: {seconds} s")
+    if readme is not None:
+        write_text(readme, with_table(readme.read_text(encoding="utf-8"), readme_table(course())))
+        click.echo(f"{readme}: table renewed")
+
+
+if __name__ == "__main__":
+    main(times)
