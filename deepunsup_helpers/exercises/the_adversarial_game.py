@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -10,20 +12,15 @@ from deepunsup_helpers import losses
 from deepunsup_helpers.exercises import Exercise, Result
 from deepunsup_helpers.training import update
 
+_wrong = partial(Result, False)
+
 
 def _recognise(found: Tensor, known: dict[str, Tensor]) -> str | None:
     """The message whose wrong answer this is, if any."""
-    return next(
-        (
-            message
-            for message, wrong in known.items()
-            if found.shape == wrong.shape and torch.allclose(found, wrong, rtol=1e-4, atol=1e-6)
-        ),
-        None,
-    )
-
-
-# --- d_star ----------------------------------------------------------------------------------------------------------
+    for message, wrong in known.items():
+        if found.shape == wrong.shape and torch.allclose(found, wrong, rtol=1e-4, atol=1e-6):
+            return message
+    return None
 
 
 def d_star_reference(p: Tensor, q: Tensor) -> Tensor:
@@ -44,40 +41,29 @@ def _check_d_star(d_star: Callable) -> Result:
     p, q = 3 * p, 0.5 * q  # densities may be above 1
     found = torch.as_tensor(d_star(p.clone(), q.clone()))
     if found.shape != p.shape:
-        return Result(False, f"expected one answer for each point, shape {tuple(p.shape)}; got {tuple(found.shape)}")
+        return _wrong(f"expected one answer for each point, shape {tuple(p.shape)}; got {tuple(found.shape)}")
     if not torch.isfinite(found).all():
-        return Result(False, "the answers are not all finite")
-    ratio = p / q
-    message = _recognise(
-        found,
-        {
-            "this is the probability of *fake*: the density of the data belongs above the line": q / (p + q),
-            "p / q are odds, from 0 to infinity: a probability divides by both densities, p + q": ratio,
-            "log(p / q) is the logit of the answer: pass it through a sigmoid": ratio.log(),
-            "the sigmoid wants log p - log q, not p - q": torch.sigmoid(p - q),
-            "sigmoid(p / q) is never below 1/2: the sigmoid wants log(p / q)": torch.sigmoid(ratio),
-            "p / (p + q) of the sums over all points: each point has an answer of its own": (
-                p.sum() / (p + q).sum()
-            ).expand_as(p),
-            "(p + q) / 2 is the density of the mixture, which belongs below the line": (p + q) / 2,
-            "half of the answer: real and fake each have weight 1/2 above the line *and* below": 0.5 * p / (p + q),
-            "squaring the densities overstates the judge's certainty": p.square() / (p.square() + q.square()),
-            "this is all or nothing: where both densities are above zero, nobody can be sure": (p > q).to(p),
-        },
-    )
-    if message:
-        return Result(False, message)
+        return _wrong("the answers are not all finite")
+    ratio, of_sums = p / q, p.sum() / (p + q).sum()
+    known = {
+        "this is the probability of *fake*: the density of the data belongs above the line": q / (p + q),
+        "p / q are odds, from 0 to infinity: a probability divides by both densities, p + q": ratio,
+        "log(p / q) is the logit of the answer: pass it through a sigmoid": ratio.log(),
+        "the sigmoid wants log p - log q, not p - q": torch.sigmoid(p - q),
+        "sigmoid(p / q) is never below 1/2: the sigmoid wants log(p / q)": torch.sigmoid(ratio),
+        "p / (p + q) of the sums over all points: each point has an answer of its own": of_sums.expand_as(p),
+        "(p + q) / 2 is the density of the mixture, which belongs below the line": (p + q) / 2,
+        "half of the answer: real and fake each have weight 1/2 above the line *and* below": 0.5 * p / (p + q),
+        "squaring the densities overstates the judge's certainty": p.square() / (p.square() + q.square()),
+        "this is all or nothing: where both densities are above zero, nobody can be sure": (p > q).to(p),
+    }
+    if message := _recognise(found.detach(), known):
+        return _wrong(message)
     if not torch.allclose(found, p / (p + q), rtol=1e-4):
         a, b = float(p[0, 0]), float(q[0, 0])
-        return Result(
-            False,
-            f"where p = {a:.2f} and q = {b:.2f}, {a / (a + b):.2f} of all points are real; this "
-            f"answers {float(found[0, 0]):.2f}",
-        )
+        real = f"where p = {a:.2f} and q = {b:.2f}, {a / (a + b):.2f} of all points are real"
+        return _wrong(f"{real}; this answers {float(found[0, 0]):.2f}")
     return Result(True, "It is 1/2 where the densities agree, and no other judge has a lower loss.")
-
-
-# --- generator_loss --------------------------------------------------------------------------------------------------
 
 
 def generator_loss_reference(fake_logits: Tensor) -> Tensor:
@@ -91,34 +77,28 @@ def _check_generator_loss(generator_loss: Callable) -> Result:
     logits.requires_grad_()
     found = generator_loss(logits)
     if not isinstance(found, Tensor):
-        return Result(False, f"expected a tensor that can be differentiated, got {type(found).__name__}")
+        return _wrong(f"expected a tensor that can be differentiated, got {type(found).__name__}")
     if found.shape == logits.shape:
-        return Result(False, "one loss for each sample came back: take the mean over the batch")
+        return _wrong("one loss for each sample came back: take the mean over the batch")
     if found.ndim != 0:
-        return Result(False, f"expected one number, a 0-d tensor; got shape {tuple(found.shape)}")
+        return _wrong(f"expected one number, a 0-d tensor; got shape {tuple(found.shape)}")
     d = logits.detach().sigmoid()
-    message = _recognise(
-        found.detach(),
-        {
-            "this sums over the batch: take the mean, or the step grows with the batch size": -d.log().sum(),
-            "the sign is turned: this teaches the generator to be caught": d.log().mean(),
-            "this is the minimax loss, whose gradient vanishes where the judge is sure: -log D instead of log(1 - D)": (
-                1 - d
-            )
-            .log()
-            .mean(),
-            "this is the *judge's* loss on fakes: the generator wants them labelled 'real'": -(1 - d).log().mean(),
-            "the logits are used as they are: log D needs D = sigmoid(logit)": -logits.detach().mean(),
-            "this is 1 - D, not -log D: its gradient vanishes where the judge is sure": (1 - d).mean(),
-            "this is -D, not -log D: its gradient vanishes where the judge is sure": -d.mean(),
-            "the sigmoid is taken twice: the helper takes logits and applies it itself": -d.sigmoid().log().mean(),
-        },
-    )
-    if message:
-        return Result(False, message)
+    caught = (1 - d).log().mean()
+    known = {
+        "this sums over the batch: take the mean, or the step grows with the batch size": -d.log().sum(),
+        "the sign is turned: this teaches the generator to be caught": d.log().mean(),
+        "this is the minimax loss, whose gradient vanishes where the judge is sure: -log D instead of log(1 - D)": caught,
+        "this is the *judge's* loss on fakes: the generator wants them labelled 'real'": -caught,
+        "the logits are used as they are: log D needs D = sigmoid(logit)": -logits.detach().mean(),
+        "this is 1 - D, not -log D: its gradient vanishes where the judge is sure": (1 - d).mean(),
+        "this is -D, not -log D: its gradient vanishes where the judge is sure": -d.mean(),
+        "the sigmoid is taken twice: the helper takes logits and applies it itself": -d.sigmoid().log().mean(),
+    }
+    if message := _recognise(found.detach(), known):
+        return _wrong(message)
     expected = -d.log().mean()
     if not torch.allclose(found.detach(), expected, atol=1e-4):
-        return Result(False, f"-E log D is {float(expected):.4f} nats on random logits; this gives {found.item():.4f}")
+        return _wrong(f"-E log D is {float(expected):.4f} nats on random logits; this gives {found.item():.4f}")
     return _far_logits(generator_loss)
 
 
@@ -127,27 +107,22 @@ def _far_logits(generator_loss: Callable) -> Result:
         far = torch.full((4,), logit, requires_grad=True)
         value = generator_loss(far)
         if not value.requires_grad:
-            return Result(False, "no gradient reaches the logits: is something detached?")
+            return _wrong("no gradient reaches the logits: is something detached?")
         value.backward()
         if not torch.isfinite(value):
-            return Result(
-                False,
+            return _wrong(
                 f"at logit {logit:.0f} it is infinite: sigmoid(logit) rounds to 0 before the log. "
-                "Take softplus(-logit), which never forms the tiny number",
+                "Take softplus(-logit), which never forms the tiny number"
             )
         if abs(value.item() + logit) > 0.01:
-            return Result(
-                False,
+            return _wrong(
                 f"at logit {logit:.0f} it is {value.item():.1f}, not {-logit:.0f}: an epsilon or a "
-                "clamp inside the logarithm hides how far the generator is. Take softplus(-logit)",
+                "clamp inside the logarithm hides how far the generator is. Take softplus(-logit)"
             )
         slope = far.grad.sum().item()
         if not math.isclose(slope, -1, abs_tol=1e-3):
-            return Result(False, f"at logit {logit:.0f} the value is right but its slope is {slope:.2g}, not -1")
+            return _wrong(f"at logit {logit:.0f} the value is right but its slope is {slope:.2g}, not -1")
     return Result(True, "Finite at logit -100, with the full slope there: a generator that loses badly still learns.")
-
-
-# --- gan_step --------------------------------------------------------------------------------------------------------
 
 
 def gan_step_reference(real: Tensor, G: nn.Module, D: nn.Module, opt_g, opt_d) -> dict[str, Tensor]:
@@ -211,15 +186,15 @@ def _slopes(theta: float, psi: float) -> tuple[float, float, float]:
 
 def _play(order: Callable, theta: float, psi: float, steps: int) -> list[tuple[float, float]]:
     """Where an order of updates leads, step by step."""
-    path = []
-    for _ in range(steps):
-        theta, psi = order(theta, psi)
-        path.append((theta, psi))
-    return path
+    return list(accumulate(range(steps), lambda at, _: order(*at), initial=(theta, psi)))[1:]
+
+
+def _judge_alone(theta, psi):
+    return theta, psi - _RATE * _slopes(theta, psi)[0]
 
 
 def _right(theta, psi):
-    psi = psi - _RATE * _slopes(theta, psi)[0]
+    theta, psi = _judge_alone(theta, psi)
     return theta - _RATE * _slopes(theta, psi)[1], psi
 
 
@@ -229,8 +204,7 @@ def _at_once(theta, psi):
 
 
 def _generator_first(theta, psi):
-    theta = theta - _RATE * _slopes(theta, psi)[1]
-    return theta, psi - _RATE * _slopes(theta, psi)[0]
+    return _judge_alone(theta - _RATE * _slopes(theta, psi)[1], psi)
 
 
 def _mixed(theta, psi):  # both backward passes, then both steps: the judge also follows the generator's loss
@@ -244,8 +218,7 @@ def _reversed(theta, psi):  # as _mixed, and fake not detached: the judge's loss
 
 
 def _judge_twice(theta, psi):
-    psi = psi - _RATE * _slopes(theta, psi)[0]
-    return _right(theta, psi)
+    return _right(*_judge_alone(theta, psi))
 
 
 def _swapped(theta, psi):  # discriminator_loss(fake, real)
@@ -254,7 +227,7 @@ def _swapped(theta, psi):  # discriminator_loss(fake, real)
 
 
 def _minimax(theta, psi):
-    psi = psi - _RATE * _slopes(theta, psi)[0]
+    theta, psi = _judge_alone(theta, psi)
     return theta + _RATE * psi * _sigmoid(psi * theta), psi
 
 
@@ -266,10 +239,7 @@ _WRONG_ORDERS = {
     "the judge moved twice: one update for each player": _judge_twice,
     "real and fake are swapped in the judge's loss: it takes the real logits first": _swapped,
     "the generator follows the minimax loss: use `generator_loss`": _minimax,
-    "the generator did not move: D(fake.detach()) in its loss cuts it off, or its update is missing": lambda theta, psi: (
-        theta,
-        psi - _RATE * _slopes(theta, psi)[0],
-    ),
+    "the generator did not move: D(fake.detach()) in its loss cuts it off, or its update is missing": _judge_alone,
     "the judge did not move: its update is missing": lambda theta, psi: (theta - _RATE * _slopes(theta, psi)[1], psi),
 }
 
@@ -290,19 +260,16 @@ def _check_gan_step(gan_step: Callable) -> Result:
             except NotImplementedError:  # a blank; it is a RuntimeError, too
                 raise
             except RuntimeError as error:
-                return Result(False, _explain(error))
+                return _wrong(_explain(error))
             path.append((G.theta.item(), D.psi.item()))
     right = _play(_right, theta, psi, steps)
     if not _close(path, right):
-        return Result(False, _name_the_order(path, right, theta, psi))
+        return _wrong(_name_the_order(path, right, theta, psi))
     if set(G.shapes) != {(len(_REAL), G.latent_dim)}:
-        return Result(
-            False,
-            f"the generator was given noise of shape {G.shapes[0]}: expected one row for each real "
-            f"example, ({len(_REAL)}, G.latent_dim)",
-        )
+        given = f"the generator was given noise of shape {G.shapes[0]}"
+        return _wrong(f"{given}: expected one row for each real example, ({len(_REAL)}, G.latent_dim)")
     if not (isinstance(terms, dict) and set(terms) == {"discriminator", "generator"}):
-        return Result(False, 'return both losses as {"discriminator": d, "generator": g}: `fit` draws them')
+        return _wrong('return both losses as {"discriminator": d, "generator": g}: `fit` draws them')
     return Result(True, "The judge's update is complete, then the generator answers it; no gradient strays.")
 
 
@@ -312,10 +279,8 @@ def _name_the_order(path, right, theta: float, psi: float) -> str:
             return message
     if _close(path[:1], right[:1]):
         return "the first step is right, the second is not: gradients pile up. Clear them as `update` does"
-    return (
-        f"on paper three steps lead to theta {right[-1][0]:.3f} and psi {right[-1][1]:.3f}; this went to "
-        f"{path[-1][0]:.3f} and {path[-1][1]:.3f}"
-    )
+    on_paper, here = (f"theta {theta:.3f} and psi {psi:.3f}" for theta, psi in (right[-1], path[-1]))
+    return f"on paper three steps lead to {on_paper}; this went to {here}"
 
 
 def _explain(error: RuntimeError) -> str:
