@@ -1,10 +1,14 @@
 # Each target works alone on a fresh machine: it makes .venv, installs the project there, and goes on.
-#   make run            run notebook 04 (NB=01 for another) and write a report
-#   make lab            open the course in JupyterLab (the learner's copies, under work/)
-#   make course         run every notebook
-#   make test           all tests that take minutes; make test-all adds the long ones
-#   make times          measure every notebook on this machine, write the times into notebooks and README
-#   TORCH_INDEX=URL     install torch and torchvision from another index (see the README: GPU)
+#   make run             run notebook 04 (NB=01 for another) and write a report
+#   make lab             open the course in JupyterLab (the learner's copies, under work/)
+#   make course          run every notebook
+#   make test            units, each notebook in seconds on other data, the core notebooks against their stored outputs
+#   make test-notebooks  every notebook against its stored outputs
+#   make test-slow       what takes more than ten seconds a test: every notebook on every data set, and more
+#   make test-lowest     the units with the lowest versions that pyproject.toml allows (in .venv-lowest)
+#   make lint            ruff over Python and notebooks, and whether the Python files are formatted (make format does it)
+#   make times           measure every notebook on this machine, write the times into notebooks and README
+#   TORCH_INDEX=URL      install torch and torchvision from another index (see the README: GPU)
 #   CONSTRAINTS=constraints.txt   install exactly the versions that the project's tests use
 
 PYTHON ?= python3
@@ -18,15 +22,16 @@ ifneq ($(DEEPUNSUP_DATA),)
 export DEEPUNSUP_DATA := $(abspath $(DEEPUNSUP_DATA))
 endif
 
-# All that runs in parallel shares the cores: conftest.py gives each worker cores/N threads.
+# All that runs in parallel shares the cores: conftest.py gives each worker cores/N threads, and orders the files.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 600
+CORE := $(foreach number,00 01 04 09 10 14,$(wildcard notebooks/$(number)_*.ipynb))
 
 # The tests also want what a learner does not need: a search, clusters, several processes.
 EXTRAS := test,dev,search,cluster,distributed
 
-.PHONY: install run lab course test test-all times clean
+.PHONY: install run lab course test test-notebooks test-slow test-all test-lowest lint format times clean
 
 install: $(VENV)/installed
 
@@ -57,12 +62,37 @@ course: $(VENV)/installed
 	$(BIN)/deepunsup run all
 
 test: $(VENV)/installed-extras
+	$(PYTEST) -m "not slow" $(NBVAL) tests $(CORE)
+
+test-notebooks: $(VENV)/installed-extras
+	$(PYTEST) $(NBVAL) notebooks
+
+test-slow: $(VENV)/installed-extras
+	$(PYTEST) -m slow tests
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NBVAL) notebooks
+
+# make test and make test-notebooks in one, without doing the core twice: what .ci/run wants
+test-all: $(VENV)/installed-extras
 	$(PYTEST) -m "not slow" $(NBVAL) tests notebooks
 
-test-all: $(VENV)/installed-extras
-	$(PYTEST) $(NBVAL) tests notebooks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NBVAL) notebooks
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NBVAL) notebooks
+# "torch>=2.6,<3" becomes torch==2.6: every dependency at the lowest version that pyproject.toml allows
+.venv-lowest/installed: pyproject.toml
+	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	@sed -n -E 's/^ *"([A-Za-z0-9_-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml > .venv-lowest/constraints.txt
+	@.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt --editable ".[test]"
+	@touch $@
+
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not slow and not smoke" tests
+
+lint: $(VENV)/installed
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff check --config "lint.pycodestyle.max-line-length = 100" notebooks
+	$(BIN)/python -m ruff format --check --exclude "*.ipynb" .
+
+format: $(VENV)/installed
+	$(BIN)/python -m ruff check --fix-only .
+	$(BIN)/python -m ruff format --exclude "*.ipynb" .
 
 times: $(VENV)/installed
 	$(BIN)/python tools/times.py --readme README.md

@@ -17,6 +17,8 @@ if os.environ.get("DEEPUNSUP_DATA"):  # tests and kernels run in other folders t
 import pytest  # noqa: E402
 
 from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE  # noqa: E402
+from deepunsup_helpers.runner.notebook.digest import code_digest  # noqa: E402
+from deepunsup_helpers.runner.notebook.files import read_notebook  # noqa: E402
 
 NOT_COMPARED = ("stderr", MIME_TYPE)
 ENOUGH = 90  # per cent of the claims asked: another processor may tip one
@@ -68,7 +70,7 @@ def pytest_runtest_setup(item):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tell nbval what not to compare, and let the claims follow a notebook's last cell."""
+    """Tell nbval what not to compare, let the claims follow a notebook's last cell, and bring all into a good order."""
     cells = {}
     for item in filter(is_cell, items):
         cells.setdefault(item.parent, []).append(item)
@@ -78,3 +80,27 @@ def pytest_collection_modifyitems(items):
             cell.output_timeout = 60
         claims = Claims.from_parent(notebook, name="claims", cells=its_cells)
         items.insert(items.index(its_cells[-1]) + 1, claims)
+    ranks = {path: rank(path) for path in {item.path for item in items}}
+    items.sort(key=lambda item: ranks[item.path])  # stable: a file's tests stay in their order
+
+
+def rank(path: Path) -> tuple:
+    """The order of files: smoke runs (the longest file), other tests, then notebooks under nbval.
+
+    Of these, first those whose stored outputs were made by other code than what is there now (a slow hour may leave the
+    rest out), and the longest first, so that no worker ends with a long one alone.
+    """
+    if path.suffix != ".ipynb":
+        return (path.name != "test_notebooks.py",)
+    notebook = read_notebook(path)
+    return 2, notebook.about.get("digest") == code_digest(notebook), -(notebook.seconds or 0)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """The folder with real MNIST, from DEEPUNSUP_DATA; skips without it, fails under CI."""
+    folder = os.environ.get("DEEPUNSUP_DATA")
+    if folder and (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").exists():
+        return Path(folder)
+    message = "real MNIST is not here: set DEEPUNSUP_DATA to a folder with MNIST/raw/*-ubyte"
+    pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)

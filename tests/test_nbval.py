@@ -6,7 +6,10 @@ import sys
 import time
 from pathlib import Path
 
-from toy_notebooks import code, variables, write
+from toy_notebooks import code, text, variables, write
+
+from deepunsup_helpers.runner.notebook.digest import code_digest
+from deepunsup_helpers.runner.notebook.files import read_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -47,8 +50,15 @@ def test_a_notebook_fails_when_fewer_than_nine_in_ten_of_its_claims_hold(tmp_pat
     assert "a_nine.ipynb: 9 of 10 claims hold; not: claim number 9" in printed, "what did not hold is told all the same"
 
 
-def test_no_notebook_is_begun_when_the_time_is_up(tmp_path):
-    write(tmp_path / "a.ipynb", code("raise SystemError('begun')", count=2))
-    status, printed = nbval(tmp_path, DEEPUNSUP_LAST_START=str(time.time() - 1))
-    assert status == 0 and "3 skipped" in printed, printed
-    assert "a.ipynb was not started" in printed
+def test_changed_notebooks_come_first_and_none_is_begun_when_the_time_is_up(tmp_path):
+    """Changed since they were stored before unchanged, long before short; all are named as left out here."""
+    for name, seconds, stored in (("a", 90, True), ("b", 10, False), ("c", 40, False), ("d", 95, True)):
+        path = write(tmp_path / f"{name}.ipynb", code("1 + 1"), seconds=seconds)
+        if stored:
+            digest = code_digest(read_notebook(path))
+            write(path, text("Prose may change."), code("1 + 1"), seconds=seconds, digest=digest)
+    (tmp_path / "test_z.py").write_text("def test(): pass\n")
+    status, printed = nbval(tmp_path, "-v", DEEPUNSUP_LAST_START=str(time.time() - 1))
+    files = re.findall(r"^(\w+)(?:\.py|)::\S+ ", printed, re.M)
+    assert status == 0 and list(dict.fromkeys(files)) == ["test_z", "c", "b", "d", "a"], printed
+    assert "1 passed, 12 skipped" in printed and all(f"{name}.ipynb was not started" in printed for name in "abcd")
