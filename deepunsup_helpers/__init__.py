@@ -1,10 +1,41 @@
-"""Helpers of the course *Deep unsupervised learning, by running it*.
+"""Helpers of the course *Deep unsupervised learning, by running it*: the most used names, and the parts behind them.
 
-Importing this package imports neither torch nor anything else that is heavy; the parts are imported by name:
-`from deepunsup_helpers.data import load`, `from deepunsup_helpers.training import fit`, and so on.
+from deepunsup_helpers import Batches, fit, load, record, save_model, show, update
+
+Importing this package imports neither torch nor anything else that is heavy: a name brings its part when it is first
+asked for. The parts are `data`, `models`, `losses`, `training`, `metrics`, `plotting`, `widgets` and `saving`.
 """
+
+from importlib import import_module
 
 from deepunsup_helpers.record import claim, record, warn
 
-__all__ = ["claim", "record", "warn"]
 __version__ = "0.1.0"
+
+_LATER = {
+    "Batches": "data",
+    "Dataset": "data",
+    "evaluate": "training",
+    "fit": "training",
+    "load": "data",
+    "load_model": "saving",
+    "pick_device": "training",
+    "save_model": "saving",
+    "seed_everything": "training",
+    "show": "plotting",
+    "update": "training",
+    "use_style": "plotting",
+}
+
+__all__ = ["claim", "record", "warn", *_LATER]
+
+
+def __getattr__(name: str):
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,7 +17,6 @@ from deepunsup_helpers.training import (
     fit,
     load_checkpoint,
     pick_device,
-    save_model,
     seed_everything,
     update,
 )
@@ -340,23 +339,3 @@ def test_channels_last_convolutions_train_as_others_do():
     last = {"memory_format": torch.channels_last}
     assert model[0].weight.is_contiguous(**last) and model[0](torch.rand(2, 2, 9, 9)).is_contiguous(**last)
     assert optimizer.state[model[0].weight]["exp_avg"].is_contiguous(**last)
-
-
-def test_save_model_writes_weights_and_how_to_load_them(tmp_path, monkeypatch):
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    from deepunsup_helpers.models import MLPAutoencoder
-
-    model = MLPAutoencoder((1, 4, 4), latent_dim=2, hidden=(8,))
-    monkeypatch.delenv("DEEPUNSUP_OUTPUT", raising=False)
-    assert save_model(model) is None
-    monkeypatch.setenv("DEEPUNSUP_OUTPUT", str(tmp_path))
-    path = save_model(model)
-    other = MLPAutoencoder((1, 4, 4), latent_dim=2, hidden=(8,))
-    other.load_state_dict(load_file(path))
-    x = torch.rand(3, 1, 4, 4)
-    assert torch.equal(model(x).x_hat, other(x).x_hat)
-    with safe_open(path, "pt") as file:
-        header = file.metadata()
-    assert header["class"] == "deepunsup_helpers.models.MLPAutoencoder" and '"latent_dim": 2' in header["config"]

@@ -1,7 +1,8 @@
 """Training: the step is written in the notebook, `fit` owns the rest and knows nothing of models or losses."""
 
+from deepunsup_helpers.saving import save_model
 from deepunsup_helpers.training.accelerators.graphs import GraphedStep, graphed
-from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint, save_model
+from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint
 from deepunsup_helpers.training.devices import fast_products, pick_device, seed_everything
 from deepunsup_helpers.training.ema import ema_copy
 from deepunsup_helpers.training.fit import History, TrainingDiverged, evaluate, fit

@@ -1,7 +1,5 @@
-"""Files: a checkpoint that resumes bit for bit, and a trained model for use elsewhere. Both are written atomically."""
+"""A checkpoint that resumes bit for bit, written atomically."""
 
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,29 +65,3 @@ def load_checkpoint(path: str | Path, state: Mapping[str, Any]) -> dict[str, Any
             ) from error
     ranks.set_rng_states(saved["rng"] if isinstance(saved["rng"], list) else [saved["rng"]])
     return extra
-
-
-def save_model(model: torch.nn.Module, name: str = "model") -> Path | None:
-    """Write the weights as safetensors into the run's folder; outside `deepunsup run` nothing is written.
-
-    The header says how to build the model again: its class, and `model.config` (constructor arguments) where it has one.
-
-    Args:
-        model: its `state_dict` is saved.
-        name: file name without the ending.
-    Returns:
-        the path, or None when the variable DEEPUNSUP_OUTPUT is not set.
-    """
-    folder = os.environ.get("DEEPUNSUP_OUTPUT")
-    if not folder:
-        return None
-    from safetensors.torch import save_file
-
-    weights = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    module = type(model).__module__
-    if module.startswith("deepunsup_helpers.models."):
-        module = "deepunsup_helpers.models"
-    header = {"class": f"{module}.{type(model).__name__}", "config": json.dumps(getattr(model, "config", None))}
-    path = Path(folder) / f"{name}.safetensors"
-    write_atomically(path, lambda part: save_file(weights, part, metadata=header))
-    return path
