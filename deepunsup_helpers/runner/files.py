@@ -6,19 +6,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from deepunsup_helpers.files import write_atomically
+
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that no reader ever sees half of it.
+    """Write `data` to `path` so that no reader ever sees half of it, nor a crash leaves it.
 
     Raises:
-        OSError: the folder is missing, not writable or full; nothing is left behind.
+        OSError: the folder is not writable or full; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, lambda name: Path(name).write_bytes(data))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,11 +3,13 @@
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 from .kernels import jupyter_environment
 
 GRACE = 8.0  # seconds a worker gets to save its notebook and end its kernel
+MARK = "DEEPUNSUP_EXECUTION"  # every process of an execution has its id here, children that left their parents too
+ERROR_LINE = re.compile(r"^(\w+\.)*\w*(Error|Exception)\b.*")
 
 
 @dataclass(frozen=True)
@@ -65,27 +69,35 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
         stop: set from outside (a signal) to interrupt; whatever was done until then is kept.
         progress: called after each event and a few times a second.
     """
-    began = time.monotonic()
-    outcome = Outcome()
+    began, outcome, mark = time.monotonic(), Outcome(), uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="deepunsup-", ignore_cleanup_errors=True) as scratch:
         log_path = Path(scratch) / "worker.log"
         with open(log_path, "wb") as log:
-            process = _start(plan, Path(scratch), log)
-        events: queue.Queue[dict | None] = queue.Queue()
-        threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
-        _send_plan(process, plan)
-        reason = _follow(events, outcome, began=began, timeout=plan.timeout, stop=stop, progress=progress)
-        _end(process, events, outcome)
+            process = _start(plan, Path(scratch), log, mark)
+        try:
+            events: queue.Queue[dict | None] = queue.Queue()
+            threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
+            _send_plan(process, plan)
+            reason = _follow(events, outcome, began=began, timeout=plan.timeout, stop=stop, progress=progress)
+            _let_end(process)
+        finally:
+            end_processes(mark)
+            process.wait()
+        while not events.empty():
+            _note(outcome, events.get() or {})
         if reason:
             outcome.status = reason
         elif outcome.status == "died":
-            outcome.message = outcome.message or _last_line(log_path)
+            outcome.message = outcome.message or _last_error(log_path)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
-    """Start the worker in the folder where the notebook works and in a process group of its own."""
+def _start(plan: Plan, scratch: Path, log: Any, mark: str) -> subprocess.Popen:
+    """Start the worker in a process group of its own.
+
+    It works in the scratch folder, without that on its path: a `random.py` beside a notebook is none of its business.
+    """
     base = os.environ | plan.environment
     environment = jupyter_environment(scratch, plan.cwd, base, workers=plan.workers)
     environment.pop("DEEPUNSUP_OUTPUT", None)
@@ -93,19 +105,22 @@ def _start(plan: Plan, scratch: Path, log: Any) -> subprocess.Popen:
         environment["DEEPUNSUP_OUTPUT"] = str(plan.results)
     environment["IPYTHONDIR"] = str(scratch / "ipython")  # no start-up files, no shared history
     environment["JUPYTER_RUNTIME_DIR"] = str(scratch / "runtime")
+    environment[MARK] = f"{environment.get(MARK, '')}:{mark}"  # a run inside a notebook belongs to both
     group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group
     return subprocess.Popen(
-        [sys.executable, "-m", "deepunsup_helpers.runner.run.worker"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=plan.folder or plan.notebook.parent,
-        env=environment, **group,
+        [sys.executable, "-P", "-m", "deepunsup_helpers.runner.run.worker"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=scratch, env=environment, **group,
     )  # fmt: skip
 
 
 def _send_plan(process: subprocess.Popen, plan: Plan) -> None:
     """Give the worker its plan; a worker that is gone already shows up as dead."""
-    text = {"notebook": str(plan.notebook), "parameters": plan.parameters, "output": str(plan.output)}
+    content = {
+        "notebook": str(plan.notebook), "parameters": plan.parameters, "output": str(plan.output),
+        "folder": str(plan.folder or plan.notebook.parent),
+    }  # fmt: skip
     try:
-        process.stdin.write(json.dumps(text).encode() + b"\n")
+        process.stdin.write(json.dumps(content).encode() + b"\n")
         process.stdin.flush()
     except OSError:
         pass
@@ -156,14 +171,8 @@ def _note(outcome: Outcome, event: dict[str, Any]) -> bool:
     return kind == "end"
 
 
-def _end(process: subprocess.Popen, events: queue.Queue, outcome: Outcome) -> None:
-    """Let the worker finish, then kill whatever is left of it, its kernel and their children."""
-    import psutil
-
-    try:
-        family = psutil.Process(process.pid).children(recursive=True)
-    except psutil.Error:
-        family = []
+def _let_end(process: subprocess.Popen) -> None:
+    """Ask the worker to leave, and give it time to."""
     try:
         process.stdin.close()
     except OSError:
@@ -172,17 +181,21 @@ def _end(process: subprocess.Popen, events: queue.Queue, outcome: Outcome) -> No
         process.wait(timeout=GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
-    for child in family:
+
+
+def end_processes(mark: str) -> None:
+    """Kill every process of an execution but this one: worker, kernel, and what the notebook started and left behind."""
+    import psutil
+
+    for process in psutil.process_iter():
         try:
-            child.kill()
-        except psutil.Error:
-            continue
-    process.wait()
-    while not events.empty():
-        _note(outcome, events.get() or {})
+            if process.pid != os.getpid() and mark in process.environ().get(MARK, "").split(":"):
+                process.kill()
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or another user's
 
 
-def _last_line(log: Path) -> str:
-    """The last line a dead worker or kernel left behind."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
+def _last_error(log: Path) -> str:
+    """The last error that a dead worker or kernel left in its log."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if ERROR_LINE.match(line.strip())), "")

@@ -13,7 +13,7 @@ from ..files import create_text, write_json
 
 PACKAGES = (
     "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib",
-    "torchmetrics", "safetensors", "ipykernel", "papermill",
+    "torchmetrics", "safetensors", "ipykernel", "nbclient",
 )  # fmt: skip
 
 

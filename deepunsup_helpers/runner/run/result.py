@@ -49,12 +49,17 @@ def ending(finished: Finished) -> list[str]:
         return [f"{name}: stopped by the time limit{where} after {seconds} (--timeout)."]
     if finished.status == "interrupted":
         return [f"{name}: interrupted{where} after {seconds}."]
+    reason = f": {finished.message}" if finished.message else ""
     if finished.status == "died":
-        reason = f": {finished.message}" if finished.message else ""
         advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
-        return [f"{name}: the kernel died{where} after {seconds}{reason}", advice]
-    if failure is None:
-        return [f"{name}: failed after {seconds}: {problem}" for problem in finished.problems] or [f"{name}: failed."]
+        return [
+            f"{name}: the kernel died{where} after {seconds}{reason}",
+            *[advice] * finished.message.endswith("SIGKILL"),
+        ]
+    if failure is None or not failure.error:
+        return [
+            f"{name}: failed{where} after {seconds}: {text}" for text in [finished.message, *finished.problems] if text
+        ]
     lines = (failure.traceback or failure.error).splitlines()
     return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines)]
 

@@ -1,4 +1,4 @@
-"""The process that executes one notebook with papermill: `python -m deepunsup_helpers.runner.run.worker`.
+"""The process that executes one notebook: `python -P -m deepunsup_helpers.runner.run.worker`.
 
 Its first line of standard input is the plan (JSON); the end of standard input means "stop". What happens is told on
 standard output, one JSON event a line:
@@ -10,142 +10,179 @@ standard output, one JSON event a line:
 """
 
 import ast
+import asyncio
 import json
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill
-from nbclient.exceptions import DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NBClientEngine, papermill_engines
-from papermill.exceptions import PapermillExecutionError
-from papermill.log import logger
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from ..errors import describe_os_error
 from ..files import write_text
 
-SAVE_EVERY = 1.0  # seconds between two saves of a notebook that is under way; more where saving takes long
+SAVE_EVERY = 1.0  # seconds between two saves while a cell is under way
 
 # Asked of the kernel after the last cell; evaluated there, where torch may be loaded.
-FACTS = """(lambda torch, chosen: {
-    "threads": torch.get_num_threads() if torch else None,
+FACTS = """(lambda modules, chosen: (lambda torch, threads: {
+    "threads": list(threads.used_threads()) if threads else [torch.get_num_threads()] if torch else None,
     "device": (str(chosen) if chosen not in (None, "auto") else
                "cuda" if torch and torch.cuda.is_available() else
                "mps" if torch and torch.backends.mps.is_available() else "cpu"),
     "gpu": torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None,
-})(__import__("sys").modules.get("torch"), globals().get("device"))"""
+})(modules.get("torch"), modules.get("deepunsup_helpers.training.threads")))(
+    __import__("sys").modules, globals().get("device"))"""
 
 
-class Client(PapermillNotebookClient):
-    """Papermill's client, which also asks the kernel for its device and kills it when told to stop."""
+class Client(NotebookClient):
+    """nbclient's client; it reports cells, saves the notebook as they end, and joins what they print in linear time."""
 
-    facts: dict[str, Any] = {}
+    def __init__(self, notebook: nbformat.NotebookNode, plan: dict[str, Any], send: Callable[..., None]):
+        super().__init__(
+            notebook, kernel_name="python3", startup_timeout=60, iopub_timeout=60, raise_on_iopub_timeout=True,
+            store_widget_state=False, record_timing=False, resources={"metadata": {"path": plan["folder"]}},
+            on_notebook_start=self.started, on_cell_execute=self.begun, on_cell_executed=self.ended,
+        )  # fmt: skip
+        self.path, self.send, self.is_up = Path(plan["output"]), send, False
+        self.cell_began, self.next_save, self.planned_save = 0.0, 0.0, None
 
-    def papermill_execute_cells(self) -> None:
-        """Run the cells, then ask."""
+    def started(self, notebook: nbformat.NotebookNode) -> None:
+        """The kernel is up."""
+        self.is_up = True
+        self.send(event="start", total=len(notebook.cells))
+
+    def begun(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
+        """A cell begins."""
+        self.send(event="cell", index=cell_index)
+        self.cell_began = time.monotonic()
+
+    def ended(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict) -> None:
+        """A cell ended, well or not: what it recorded shall survive whatever the next one does."""
+        self.send(event="done", index=cell_index, seconds=round(time.monotonic() - self.cell_began, 3))
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = overwritten("".join(output.text))
+        self.save_soon(0.0)
+
+    def output(self, outs: list, msg: dict, display_id: str | None, cell_index: int) -> Any:
+        """Take an output; a printed text continues the one before it. (nbclient's way is quadratic in a line's length.)"""
+        new = super().output(outs, msg, display_id, cell_index)
+        if new is not None and new.output_type == "stream":
+            new.text = [new.text]  # pieces, which the format allows too
+            for earlier in reversed(outs[-3:-1]):  # stdout and stderr may take turns
+                if earlier.output_type != "stream":
+                    break
+                if earlier.name == new.name:
+                    earlier.text += outs.pop().text
+                    break
+        self.save_soon(SAVE_EVERY)
+        return new
+
+    def save_soon(self, pause: float) -> None:
+        """Save when `pause` seconds have passed since the last save, now if they have; large notebooks less often."""
+        wait = self.next_save + pause - time.monotonic()
+        if wait <= 0:
+            self.save()
+        elif self.planned_save is None:
+            self.planned_save = asyncio.get_running_loop().call_later(wait, self.save)
+
+    def save(self) -> None:
+        """Write the notebook as it is now."""
+        if self.planned_save is not None:
+            self.planned_save.cancel()
+            self.planned_save = None
+        began = time.monotonic()
+        write_text(self.path, nbformat.writes(self.nb) + "\n")
+        ended = time.monotonic()
+        self.next_save = ended + (10 * (ended - began) if ended - began > 0.1 else 0)
+
+    def facts(self) -> dict[str, Any]:
+        """Device and threads, from the kernel; nothing where it does not answer as it should."""
         try:
-            super().papermill_execute_cells()
+            self.nb.metadata["language_info"] = self.wait_for_reply(self.kc.kernel_info())["content"]["language_info"]
             reply = self.wait_for_reply(self.kc.execute("", silent=True, user_expressions={"facts": FACTS}))
-            answer = (reply or {}).get("content", {}).get("user_expressions", {}).get("facts", {})
-            if answer.get("status") == "ok":
-                type(self).facts = ast.literal_eval(answer["data"]["text/plain"])
-        except KeyboardInterrupt:
-            self.shutdown_kernel = "immediate"
-            raise
+            return ast.literal_eval(reply["content"]["user_expressions"]["facts"]["data"]["text/plain"])
+        except Exception:
+            return {}
 
-
-class Watch:
-    """Follows one execution: tells events, saves the notebook atomically, remembers whether a cell failed."""
-
-    def __init__(self, path: Path, tell: Any):
-        self.path, self.tell = path, tell
-        self.started, self.failed = False, False
-        self._next_save = 0.0
-        self._cell_began = 0.0
-
-    def attach(self, manager: Any) -> None:
-        """Replace the manager's save and wrap what it is told about cells."""
-        start, complete, fail = manager.cell_start, manager.cell_complete, manager.cell_exception
-
-        def save(nb: Any = None, force: bool = False, **_: Any) -> None:
-            manager.nb = nb or manager.nb
-            manager.last_save_time = manager.now()
-            began = time.monotonic()
-            if force or began >= self._next_save:
-                write_text(self.path, nbformat.writes(manager.nb) + "\n")
-                ended = time.monotonic()
-                self._next_save = ended + max(SAVE_EVERY, 10 * (ended - began))
-
-        def cell_start(cell: Any, index: int, **rest: Any) -> None:
-            if not self.started:
-                self.started = True
-                self.tell(event="start", total=len(manager.nb.cells))
-            self.tell(event="cell", index=index)
-            self._cell_began = time.monotonic()
-            start(cell, index, **rest)
-
-        def cell_complete(cell: Any, cell_index: int, **rest: Any) -> None:
-            self.tell(event="done", index=cell_index, seconds=round(time.monotonic() - self._cell_began, 3))
-            complete(cell, cell_index, **rest)
-
-        def cell_exception(cell: Any, cell_index: int, **rest: Any) -> None:
-            self.failed = True
-            fail(cell, cell_index, **rest)
-
-        manager.save, manager.cell_start, manager.cell_complete = save, cell_start, cell_complete
-        manager.cell_exception = cell_exception
-        manager.autosave_cell_every = SAVE_EVERY
-
-
-def register(watch: Watch) -> None:
-    """Make papermill's engine 'watched' use the client and the watch."""
-
-    class Engine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, start_timeout: int = 60, **_: Any) -> None:
-            watch.attach(nb_man)
-            client = Client(
-                nb_man, kernel_name=kernel_name, log=logger, timeout=None, startup_timeout=start_timeout,
-                iopub_timeout=60, store_widget_state=False, coalesce_streams=True,
-            )  # fmt: skip
+    def run(self) -> dict[str, Any]:
+        """Execute all cells; returns the final event."""
+        status = "completed"
+        with self.setup_kernel():
             try:
-                client.execute()
+                for index, cell in enumerate(self.nb.cells):
+                    self.execute_cell(cell, index)
+            except CellExecutionError:
+                status = "failed"
+            except DeadKernelError:
+                return {"status": "died", "message": how_it_ended(self.km)}
+            except KeyboardInterrupt:
+                self.shutdown_kernel = "immediate"
+                raise
             finally:
-                nb_man.save(force=True)
+                self.save()
+            return {"status": status, "facts": self.facts()}
 
-    papermill_engines.register("watched", Engine)
+
+def overwritten(text: str) -> str:
+    """Text after its carriage returns: what stands before one in a line is gone, as a terminal shows it."""
+    if "\r" not in text:
+        return text
+    return "\n".join(line[line.rfind("\r", 0, len(line) - 1) + 1 :] for line in text.split("\n"))
 
 
-def run(plan: dict[str, Any], watch: Watch) -> dict[str, Any]:
-    """Execute the plan's notebook; a kernel that does not start gets one more try.
+def how_it_ended(manager: Any) -> str:
+    """Why a kernel is gone, as far as its exit status tells."""
+    code = getattr(getattr(manager.provisioner, "process", None), "returncode", None)
+    if code is None or code >= 0:
+        return f"it left with exit status {code}" if code else "it left by itself"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
 
-    Returns:
-        the final event: status and, where the kernel died, a message.
-    """
-    register(watch)
+
+def to_execute(plan: dict[str, Any]) -> nbformat.NotebookNode:
+    """The plan's notebook without outputs; its parameters stand in a cell below the one tagged `parameters`."""
+    notebook = nbformat.v4.upgrade(nbformat.read(plan["notebook"], as_version=4))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    if plan["parameters"]:
+        cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        lines = [f"{name} = {value!r}" for name, value in plan["parameters"].items()]
+        injected = nbformat.v4.new_code_cell("\n".join(["# Parameters", *lines]))
+        injected.metadata["tags"] = ["injected-parameters"]
+        tagged = [index for index, cell in enumerate(cells, start=1) if "parameters" in cell.metadata.get("tags", [])]
+        cells.insert(tagged[0] if tagged else 0, injected)
+        notebook.cells = cells
+    return notebook
+
+
+def run(plan: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
+    """Execute the plan's notebook; a kernel that does not start gets one more try. Returns the final event."""
     for attempt in (1, 2):
+        client = None
         try:
-            papermill.execute_notebook(
-                plan["notebook"], None, parameters=plan["parameters"], engine_name="watched", kernel_name="python3",
-                language="python", progress_bar=False,
-            )  # fmt: skip
+            client = Client(to_execute(plan), plan, send)
+            return client.run()
         except KeyboardInterrupt:
             return {"status": "stopped"}
-        except PapermillExecutionError:
-            pass  # judged by the watch below: papermill takes an expected error (`raises-exception`) for a failure
         except Exception as error:
-            if not watch.started and attempt == 1:
-                continue
             told = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-            return {"status": "died", "message": told if watch.started else f"the kernel did not start ({told})",
-                    "dead_kernel": isinstance(error, DeadKernelError)}  # fmt: skip
-        break
-    return {"status": "failed" if watch.failed else "completed"}
+            if client is None:
+                return {"status": "failed", "message": f"the notebook cannot be run: {told}"}
+            if client.is_up and isinstance(error, OSError):  # a full disk
+                return {"status": "failed", "message": describe_os_error(error)}
+            if client.is_up or attempt == 2:
+                return {"status": "died", "message": told if client.is_up else f"the kernel did not start ({told})"}
 
 
 def stop_with_input() -> None:
@@ -160,21 +197,22 @@ def stop_with_input() -> None:
 
 
 def main() -> None:
-    """Read the plan, execute, tell the end, leave without waiting for anything."""
+    """Read the plan, execute, send the end, leave without waiting for anything."""
     plan = json.loads(sys.stdin.buffer.readline())
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")  # not inherited by the kernel
     os.dup2(2, 1)  # what libraries print goes to the log
 
-    def tell(**event: Any) -> None:
-        events.write(json.dumps(event) + "\n")
-        events.flush()
+    def send(**event: Any) -> None:
+        try:
+            events.write(json.dumps(event) + "\n")
+            events.flush()
+        except OSError:
+            pass  # the runner is gone: the end of standard input says so too
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=stop_with_input, daemon=True).start()
-    watch = Watch(path=Path(plan["output"]), tell=tell)
     try:
-        end = run(plan, watch)
-        tell(event="end", facts=Client.facts, **end)
+        send(event="end", **run(plan, send))
     finally:
         os._exit(0)  # an interrupted event loop may hold tasks that never end
 
