@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import distributions
 
-from deepunsup_helpers.models.mixture import Collapsed, Mixture, em_step, fit_mixture, log_joint, start_mixture
+from deepunsup_helpers.models.mixture import (
+    Collapsed,
+    Mixture,
+    em_step,
+    fit_mixture,
+    log_joint,
+    sample_mixture,
+    start_mixture,
+)
 
 
 def clumps(n=300, seed=0, dimensions=2):
@@ -88,7 +96,7 @@ def test_the_order_of_examples_and_components_does_not_matter():
 def test_more_starts_are_never_worse_and_history_ends_at_the_mixture():
     x = clumps(seed=3)
     one = fit_mixture(x, 4, steps=15, seed=0)
-    best = fit_mixture(x, 4, steps=15, seed=0, starts=6)
+    best = fit_mixture(x, 4, steps=15, seed=0, n_init=6)
     assert best[1][-1] >= one[1][-1]
     assert len(one[1]) == 16 and one[1][-1] == pytest.approx(mean_log_p(one[0], x))
 
@@ -98,7 +106,7 @@ def test_a_published_fit_of_iris():
     from sklearn.datasets import load_iris
 
     x = torch.from_numpy(load_iris().data)
-    _, history = fit_mixture(x, 2, steps=60, seed=0, starts=3)
+    _, history = fit_mixture(x, 2, steps=60, seed=0, n_init=3)
     free = 2 * (4 + 10) + 1
     assert 2 * 150 * history[-1] - free * math.log(150) == pytest.approx(-574.01783, abs=1e-3)
 
@@ -108,12 +116,12 @@ def test_starts_that_spread_find_the_clumps_where_random_ones_get_stuck():
     centres = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)).double()
     x = (centres[:, None] + 0.05 * torch.randn(9, 60, 2, generator=generator, dtype=torch.float64)).reshape(-1, 2)
 
-    def found(seed, spread):  # clumps with a mean on them
-        means = fit_mixture(x, 9, steps=40, seed=seed, spread=spread, ridge=1e-5)[0].means
+    def found(seed, init):  # clumps with a mean on them
+        means = fit_mixture(x, 9, steps=40, seed=seed, init=init, reg_covar=1e-5)[0].means
         return int((torch.cdist(centres, means).min(1).values < 0.05).sum())
 
-    assert all(found(seed, True) == 9 for seed in range(8))
-    assert sum(found(seed, False) == 9 for seed in range(8)) <= 4
+    assert all(found(seed, "k-means++") == 9 for seed in range(8))
+    assert sum(found(seed, "random") == 9 for seed in range(8)) <= 4
 
 
 def test_a_collapsed_start_is_passed_over():
@@ -126,14 +134,14 @@ def test_a_collapsed_start_is_passed_over():
         except Collapsed:
             collapsed.append(seed)
     assert 0 < len(collapsed) < 30
-    assert math.isfinite(fit_mixture(with_twins, 5, steps=60, seed=0, starts=30)[1][-1])
+    assert math.isfinite(fit_mixture(with_twins, 5, steps=60, seed=0, n_init=30)[1][-1])
 
 
-def test_a_collapsed_component_is_named_and_a_ridge_prevents_it():
+def test_a_collapsed_component_is_named_and_reg_covar_prevents_it():
     x = torch.cat([clumps(50), torch.full((50, 2), 99.0, dtype=torch.float64)])  # fifty times one far point
     with pytest.raises(ValueError, match="shrunk"):
         fit_mixture(x, 2, steps=50, seed=2)
-    assert math.isfinite(fit_mixture(x, 2, steps=50, seed=2, ridge=1e-3)[1][-1])
+    assert math.isfinite(fit_mixture(x, 2, steps=50, seed=2, reg_covar=1e-3)[1][-1])
 
 
 def test_bad_input_is_named():
@@ -142,3 +150,34 @@ def test_bad_input_is_named():
         start_mixture(x, 6, seed=0)
     with pytest.raises(ValueError, match=r"\(N, 2\)"):
         log_joint(start_mixture(x, 2, seed=0), torch.zeros(3, 4))
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda x: start_mixture(x[:1], 1, seed=0), "at least two examples"),
+        (lambda x: start_mixture(x.long(), 2, seed=0), "holds whole numbers"),
+        (lambda x: start_mixture(x / 0, 2, seed=0), "holds NaN or infinite"),
+        (lambda x: start_mixture(x, 2, seed=0, init="kmeans"), "unknown init 'kmeans'"),
+        (lambda x: fit_mixture(x, 2, steps=1, seed=0, n_init=0), "n_init is 0"),
+        (lambda x: fit_mixture(x, 2, steps=1, seed=0, reg_covar=-1.0), "reg_covar -1.0"),
+    ],
+)
+def test_each_wrong_argument_is_said(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong(clumps(5))
+
+
+def test_samples_have_the_mixtures_moments_and_repeat():
+    mixture = fit_mixture(clumps(), 3, steps=10, seed=0)[0]
+    draw = lambda: sample_mixture(mixture, 60_000, generator=torch.Generator().manual_seed(1))
+    x = draw()
+    mean = mixture.weights @ mixture.means
+    offsets = mixture.means - mean
+    spread = mixture.covariances + offsets[:, :, None] * offsets[:, None]
+    covariance = torch.einsum("k,kij->ij", mixture.weights, spread)
+    assert torch.equal(x, draw())
+    assert ((x.mean(0) - mean).abs() < 5 * (covariance.diagonal() / len(x)).sqrt()).all()
+    scale = covariance.diagonal().outer(covariance.diagonal()).sqrt()
+    assert ((torch.cov(x.T) - covariance).abs() < 5 * scale * math.sqrt(3 / len(x))).all()
+    assert abs(mean_log_p(mixture, x) - mean_log_p(mixture, x[:30_000])) < 0.05  # in random order

@@ -5,10 +5,20 @@ from deepunsup_helpers.models.classifier import ConvClassifier
 from deepunsup_helpers.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from deepunsup_helpers.models.gan import MLPDiscriminator, MLPGenerator
 from deepunsup_helpers.models.layers import mlp
-from deepunsup_helpers.models.vae import MLPVAE, ConvVAE, VAEOutput
+from deepunsup_helpers.models.mixture import (
+    Collapsed,
+    Mixture,
+    em_step,
+    fit_mixture,
+    log_joint,
+    sample_mixture,
+    start_mixture,
+)
+from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
 
 __all__ = [
     "AutoencoderOutput",
+    "Collapsed",
     "ConvAutoencoder",
     "ConvClassifier",
     "ConvVAE",
@@ -18,6 +28,13 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "MLPVAE",
+    "Mixture",
+    "VAE",
     "VAEOutput",
+    "em_step",
+    "fit_mixture",
+    "log_joint",
     "mlp",
+    "sample_mixture",
+    "start_mixture",
 ]

@@ -1,12 +1,11 @@
 """Autoencoders: an encoder to a few numbers, a decoder back. Two bodies, one interface."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from deepunsup_helpers.models.layers import image_size, make_activation, mlp
+from deepunsup_helpers.models.layers import conv_decoder, conv_encoder, image_size, mlp
 
 
 class AutoencoderOutput(NamedTuple):
@@ -30,7 +29,11 @@ class MLPAutoencoder(nn.Module):
         hidden: widths between image and code, e.g. (256, 64); () is a single layer each way.
         activation: gelu, relu, tanh, silu or identity.
         output: "sigmoid" for pixels in [0, 1], "linear" for anything.
+    Raises:
+        ValueError: a wrong shape, an unknown activation or output.
     Source: Hinton & Salakhutdinov 2006, doi:10.1126/science.1127647.
+
+    x_hat, z = MLPAutoencoder((1, 28, 28), latent_dim=8)(x)
     """
 
     def __init__(
@@ -69,16 +72,21 @@ class MLPAutoencoder(nn.Module):
 
 
 class ConvAutoencoder(nn.Module):
-    """Convolutional autoencoder: two halvings of the image each way, for any image of at least 4x4.
+    """Convolutional autoencoder for any image of at least 4x4: as deep as the image is large.
 
-    Odd sizes are rounded up on the way down and cut on the way up, so the output has the input's shape.
+    The image is halved twice up to 32 pixels, three times up to 64, four times up to 128, and so on. Odd sizes are rounded
+    up on the way down and cut on the way up, so the output has the input's shape.
 
     Args:
         image_shape: (C, H, W).
         latent_dim: size of the code.
-        width: channels of the first convolution; the second has twice as many.
+        width: channels of the first convolution; each further one has twice as many, up to 8 width.
         activation: gelu, relu, tanh, silu or identity.
         output: "sigmoid" for pixels in [0, 1], "linear" for anything.
+    Raises:
+        ValueError: an image under 4x4, an unknown activation or output.
+
+    x_hat, z = ConvAutoencoder((3, 128, 128), latent_dim=64)(x)
     """
 
     def __init__(
@@ -91,32 +99,12 @@ class ConvAutoencoder(nn.Module):
         output: str = "sigmoid",
     ):
         super().__init__()
-        image_size(image_shape)  # complains about a wrong shape
-        channels, height, image_width = image_shape
-        if min(height, image_width) < 4:
-            raise ValueError(f"ConvAutoencoder needs images of at least 4x4, got {height}x{image_width}.")
         self.image_shape = tuple(image_shape)
         self.config = dict(
             image_shape=list(image_shape), latent_dim=latent_dim, width=width, activation=activation, output=output
         )
-        small = (2 * width, math.ceil(height / 4), math.ceil(image_width / 4))
-        self.encoder = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=2, padding=1),
-            make_activation(activation),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            make_activation(activation),  # (N, 2 width, H/4, W/4)
-            nn.Flatten(),
-            nn.Linear(math.prod(small), latent_dim),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, math.prod(small)),
-            nn.Unflatten(1, small),
-            make_activation(activation),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
-            make_activation(activation),
-            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
-            output_layer(output),
-        )
+        self.encoder = conv_encoder(image_shape, latent_dim, width, activation)
+        self.decoder = conv_decoder(latent_dim, image_shape, width, activation).append(output_layer(output))
 
     def encode(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, latent_dim)."""

@@ -5,34 +5,31 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from deepunsup_helpers.models.layers import image_size
+from deepunsup_helpers.models.layers import map_shapes
 
 
 class ConvClassifier(nn.Module):
-    """Images to one logit a class: two strided convolutions, one hidden layer. Learns strokes or MNIST in seconds.
+    """Images to one logit a class: strided convolutions, one hidden layer. Learns strokes or MNIST in seconds.
 
     Args:
-        image_shape: (C, H, W).
+        image_shape: (C, H, W), at least 4x4; two convolutions up to 32 pixels, three up to 64, four up to 128.
         classes: number of logits.
-        width: channels of the first convolution; the second has twice as many.
+        width: channels of the first convolution; each further one has twice as many, up to 8 width.
         features: size of the hidden layer, which `features(x)` returns.
+    Raises:
+        ValueError: an image under 4x4.
+
+    functional.cross_entropy(ConvClassifier((1, 28, 28), classes=10)(x), y)
     """
 
     def __init__(self, image_shape: Sequence[int], classes: int, width: int = 24, *, features: int = 64):
         super().__init__()
-        image_size(image_shape)  # complains about a wrong shape
         self.config = dict(image_shape=list(image_shape), classes=classes, width=width, features=features)
-        channels, height, image_width = image_shape
-        small = math.ceil(height / 4) * math.ceil(image_width / 4)
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, width, 5, stride=2, padding=2),
-            nn.ReLU(),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            nn.ReLU(),  # (N, 2 width, H/4, W/4)
-            nn.Flatten(),
-            nn.Linear(2 * width * small, features),
-            nn.ReLU(),  # (N, features)
-        )
+        shapes, layers = map_shapes(image_shape, width), []
+        for before, after in zip(shapes[:-1], shapes[1:]):
+            kernel = 3 if layers else 5
+            layers += [nn.Conv2d(before[0], after[0], kernel, stride=2, padding=kernel // 2), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(math.prod(shapes[-1]), features), nn.ReLU())
         self.head = nn.Linear(features, classes)
 
     def features(self, x: Tensor) -> Tensor:

@@ -9,14 +9,18 @@ from deepunsup_helpers.models.layers import mlp
 
 
 class MLPGenerator(nn.Module):
-    """Noise to data by a multilayer perceptron: x = G(z), z ~ N(0, I).
+    """Noise to vectors by a multilayer perceptron: x = G(z), z ~ N(0, I).
 
     Args:
         latent_dim: size of the noise z.
         data_dim: size of one example.
         hidden: widths between them.
         activation: gelu, relu, tanh, silu or identity.
+    Raises:
+        ValueError: an unknown activation.
     Source: Goodfellow and others 2014, arXiv:1406.2661.
+
+    MLPGenerator(latent_dim=2, data_dim=2).sample(500)
     """
 
     def __init__(
@@ -44,21 +48,25 @@ class MLPGenerator(nn.Module):
 class MLPDiscriminator(nn.Module):
     """Is it real? One logit for each group of `pack` examples: above 0 means real.
 
-    With `pack` above 1 the judge is shown several examples of one origin at once and can see that they resemble each
+    With `pack` above 1 the discriminator is shown several examples of one origin at once and can see that they resemble each
     other too much (PacGAN). Group i is rows i * pack to (i + 1) * pack - 1 of the batch.
 
     Args:
         data_dim: size of one example.
         hidden: widths between example and logit.
-        pack: examples judged together.
+        pack: examples shown together.
         activation: gelu, relu, tanh, silu or identity.
+    Raises:
+        ValueError: pack under 1, or an unknown activation.
     Source: Goodfellow and others 2014, arXiv:1406.2661; `pack`: Lin and others 2018, arXiv:1712.04086.
+
+    discriminator_loss(D(real), D(fake.detach()))
     """
 
     def __init__(self, data_dim: int = 2, hidden: Sequence[int] = (64, 64), *, pack: int = 1, activation: str = "relu"):
         super().__init__()
         if pack < 1:
-            raise ValueError(f"pack={pack}: expected how many examples are judged together, at least 1.")
+            raise ValueError(f"pack={pack}: expected how many examples are shown together, at least 1.")
         self.pack = pack
         self.config = dict(data_dim=data_dim, hidden=list(hidden), pack=pack, activation=activation)
         self.layers = mlp([pack * data_dim, *hidden, 1], activation)

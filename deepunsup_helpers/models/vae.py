@@ -1,13 +1,12 @@
 """Variational autoencoders: the encoder answers with a Gaussian, the decoder with the logits of a likelihood."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from deepunsup_helpers.models.layers import image_size, make_activation, mlp
+from deepunsup_helpers.models.layers import conv_decoder, conv_encoder, image_size, mlp
 
 
 class VAEOutput(NamedTuple):
@@ -44,6 +43,17 @@ class VAE(nn.Module):
         z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
         return VAEOutput(self.decode(z), mu, logvar, z)
 
+    @torch.no_grad()
+    def sample(self, n: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """n images sigmoid(logits) in [0, 1] of codes z ~ N(0, I), (n, C, H, W), without gradients, on the model's device.
+
+        They are the decoder's means, as papers show them: no noise of the likelihood is added. The codes are drawn on the
+        CPU, from `generator` or the global one, so they are the same on every device.
+        """
+        device = next(self.parameters()).device
+        z = torch.randn(n, self.latent_dim, generator=generator)
+        return torch.cat([self.decode(part.to(device)).sigmoid() for part in z.split(500)])
+
 
 class MLPVAE(VAE):
     """Fully connected VAE; the decoder mirrors the encoder.
@@ -53,6 +63,10 @@ class MLPVAE(VAE):
         latent_dim: numbers in z.
         hidden: widths between image and z; (400,) with ReLU is the small VAE that most tutorials train.
         activation: gelu, relu, tanh, silu or identity.
+    Raises:
+        ValueError: a wrong shape, or an unknown activation.
+
+    vae_loss(MLPVAE((1, 28, 28), latent_dim=20)(x), x)
     """
 
     def __init__(
@@ -71,41 +85,29 @@ class MLPVAE(VAE):
 
 
 class ConvVAE(VAE):
-    """Convolutional VAE: two halvings each way, for any image of at least 4x4.
+    """Convolutional VAE for any image of at least 4x4: as deep as the image is large.
+
+    The image is halved twice up to 32 pixels, three times up to 64, four times up to 128, and so on.
 
     Args:
         image_shape: (C, H, W); odd sizes are rounded up on the way down and cut on the way up.
         latent_dim: numbers in z.
-        width: channels of the first convolution; the second has twice as many.
+        width: channels of the first convolution; each further one has twice as many, up to 8 width.
         activation: gelu, relu, tanh, silu or identity.
+    Raises:
+        ValueError: an image under 4x4, or an unknown activation.
+
+    vae_loss(ConvVAE((3, 128, 128), latent_dim=32)(x), x)
     """
 
     def __init__(self, image_shape: Sequence[int], latent_dim: int, width: int = 16, *, activation: str = "gelu"):
         super().__init__()
-        image_size(image_shape)  # complains about a wrong shape
-        channels, self.height, self.image_width = image_shape
-        if min(self.height, self.image_width) < 4:
-            raise ValueError(f"ConvVAE needs images of at least 4x4, got {self.height}x{self.image_width}.")
         self.latent_dim = latent_dim
         self.config = dict(image_shape=list(image_shape), latent_dim=latent_dim, width=width, activation=activation)
-        small = (2 * width, math.ceil(self.height / 4), math.ceil(self.image_width / 4))
-        self.encoder = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=2, padding=1),
-            make_activation(activation),  # (N, width, H/2, W/2)
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-            make_activation(activation),  # (N, 2 width, H/4, W/4)
-            nn.Flatten(),
-            nn.Linear(math.prod(small), 2 * latent_dim),
-        )
-        self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, math.prod(small)),
-            nn.Unflatten(1, small),
-            make_activation(activation),
-            nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
-            make_activation(activation),
-            nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1),
-        )
+        self.image_shape = tuple(image_shape)
+        self.encoder = conv_encoder(image_shape, 2 * latent_dim, width, activation)
+        self.decoder = conv_decoder(latent_dim, image_shape, width, activation)
 
     def decode(self, z: Tensor) -> Tensor:
         """Logits of the pixels, (N, C, H, W)."""
-        return self.decoder(z)[:, :, : self.height, : self.image_width]
+        return self.decoder(z)[:, :, : self.image_shape[1], : self.image_shape[2]]
