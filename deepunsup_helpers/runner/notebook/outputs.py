@@ -1,8 +1,6 @@
-"""What an executed notebook leaves behind: metrics, figures, the failing cell, saved models."""
+"""What an executed notebook leaves behind: metrics, claims, warnings, figures, the failing cell."""
 
 import base64
-import binascii
-import json
 import math
 import re
 import unicodedata
@@ -18,25 +16,63 @@ from .files import source_of, tags_of
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", flags=re.MULTILINE)
 FENCE = re.compile(r"^(```|~~~).*?^\1", flags=re.MULTILINE | re.DOTALL)
+PNG_HEADER = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output of a cell, each part of its right type whatever a kernel sent."""
+
+    kind: str  # stream, error, display_data or execute_result
+    name: str  # of a stream, or of an error
+    text: str  # of a stream; an error's value
+    traceback: str
+    data: dict[str, Any]  # MIME type to text, or to the value of a +json type
+    metadata: dict[str, Any]
+
+    @property
+    def png(self) -> bytes | None:
+        """The PNG picture, or None where there is none that could be read."""
+        data = decoded(self.data.get("image/png", ""))
+        return data if data.startswith(PNG_HEADER) else None
+
+    @property
+    def alt(self) -> str:
+        """A picture's description: its metadata's `alt`, else its plain text unless that is matplotlib's repr."""
+        for place in (table(self.metadata.get("image/png")), self.metadata):
+            if place.get("alt"):
+                return str(place["alt"])
+        text = self.data.get("text/plain", "").strip()
+        return "" if text.startswith("<") else text
 
 
 @dataclass
-class Metrics:
-    """Collected figures: `values` is flat, name to finite number; `problems` are told to the user, a line each."""
+class Recorded:
+    """What cells recorded. `problems` are told to the user, a line each.
 
-    values: dict[str, float] = field(default_factory=dict)
+    Args:
+        metrics: name to finite number.
+        claims: {"text", "holds": true, false or null, "cell": number as Jupyter shows it}, in order.
+        warnings: about the user's data.
+        interrupted: training was stopped by hand.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
     problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One PNG of the executed notebook: its cell's index, its file name, its alt text."""
+    """One PNG of the executed notebook: its cell's index, its file name, its description, its bytes."""
 
     cell: int
     file: str
     alt: str
     flagship: bool
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,38 +100,101 @@ class Failure:
         return f"cell [{self.count}]" + (f' under "{self.heading}"' if self.heading else "")
 
 
-def outputs_of(cell: dict) -> list[dict]:
+def outputs_of(cell: dict) -> list[Output]:
     """A cell's outputs; none for a cell that is not code."""
-    return cell.get("outputs", []) if cell.get("cell_type") == "code" else []
+    outputs = cell.get("outputs") if cell.get("cell_type") == "code" else None
+    return [
+        Output(
+            kind=str(output.get("output_type")),
+            name=str(output.get("ename", output.get("name", ""))),
+            text=joined(output.get("evalue", output.get("text", ""))),
+            traceback=joined(output.get("traceback", ""), between="\n"),
+            data={kind: value if kind.endswith("json") else joined(value)
+                  for kind, value in table(output.get("data")).items()},
+            metadata=table(output.get("metadata")),
+        )
+        for output in (outputs if isinstance(outputs, list) else []) if isinstance(output, dict)
+    ]  # fmt: skip
 
 
-def collect_metrics(cells: list[dict]) -> Metrics:
-    """The figures recorded by all cells; a name recorded twice is a fault and is left out."""
-    metrics = Metrics()
-    where: dict[str, int] = {}
+def table(value: Any) -> dict:
+    """`value` where it is a table, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def joined(text: Any, between: str = "") -> str:
+    """Notebook text, which may be stored as a list of lines."""
+    return between.join(map(str, text)) if isinstance(text, list) else str(text)
+
+
+def decoded(text: str) -> bytes:
+    """Base64 as bytes; none where it is not base64."""
+    try:
+        return base64.b64decode(text)
+    except ValueError:
+        return b""
+
+
+def count_of(cell: dict) -> int:
+    """A cell's number as Jupyter shows it; 0 where it did not run."""
+    count = cell.get("execution_count")
+    return count if isinstance(count, int) else 0
+
+
+def collect(cells: list[dict]) -> Recorded:
+    """What all cells recorded; a metric or claim made twice, or of a wrong type, is a problem and left out."""
+    found = Recorded()
+    metrics, claims = {}, {}  # name or text to (cell, value)
     for cell in cells:
         for output in outputs_of(cell):
-            bundle = output.get("data", {}).get(MIME_TYPE)
-            if not isinstance(bundle, dict):
-                continue
-            metrics.interrupted |= bundle.get("interrupted") is True
-            for name, value in bundle.get("metrics", {}).items():
-                _add_metric(metrics, where, name, value, cell.get("execution_count") or 0)
-    return metrics
+            if MIME_TYPE in output.data:
+                bundle = table(output.data[MIME_TYPE])
+                found.interrupted |= bundle.get("interrupted") is True
+                for name, value in table(bundle.get("metrics")).items():
+                    metrics.setdefault(name, []).append((count_of(cell), value))
+            if CLAIM_MIME_TYPE in output.data:
+                bundle = table(output.data[CLAIM_MIME_TYPE])
+                claims.setdefault(str(bundle.get("text")), []).append((count_of(cell), bundle.get("holds", "nothing")))
+            if text := table(output.data.get(WARNING_MIME_TYPE)).get("text"):
+                found.warnings.append(str(text))
+    for name, places in metrics.items():
+        (cell, value), *more = places
+        if more:
+            found.problems.append(
+                f"metric {name!r} is recorded twice, in cells [{cell}] and [{more[0][0]}]: give one another name."
+            )
+        elif not is_finite(value):
+            found.problems.append(f"metric {name!r} in cell [{cell}] is not a finite number: {str(value)[:80]!r}.")
+        else:
+            found.metrics[name] = value
+    for text, places in claims.items():
+        (cell, holds), *more = places
+        if more:
+            found.problems.append(
+                f"claim {text!r} is made twice, in cells [{cell}] and [{more[0][0]}]: word one of them otherwise."
+            )
+        elif holds not in (True, False, None):
+            found.problems.append(f"claim {text!r} in cell [{cell}] is neither true nor false: {str(holds)[:80]!r}.")
+        else:
+            found.claims.append({"text": text, "holds": holds, "cell": cell})
+    found.warnings = list(dict.fromkeys(found.warnings))
+    return found
 
 
-def _add_metric(metrics: Metrics, where: dict[str, int], name: str, value: Any, count: int) -> None:
-    """Add one figure, or say what is wrong with it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        metrics.problems.append(f"metric {name!r} in cell [{count}] is not a finite number: {value!r}.")
-    elif name in where:
-        metrics.problems.append(
-            f"metric {name!r} is recorded twice, in cells [{where[name]}] and [{count}]: give one another name."
-        )
-        metrics.values.pop(name, None)
-    else:
-        where[name] = count
-        metrics.values[name] = value
+def is_finite(value: Any) -> bool:
+    """Whether this is a number, and one that a float can hold."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def claims_summary(claims: list[dict]) -> str:
+    """'17 of 18 claims hold', of those that were asked; '' where none was."""
+    asked = [claim["holds"] for claim in claims if claim["holds"] is not None]
+    if not asked:
+        return ""
+    return f"{sum(asked)} of {len(asked)} claims hold" if len(asked) > 1 else f"{sum(asked)} of 1 claim holds"
 
 
 def collect_claims(cells: list[dict]) -> list[dict[str, Any]]:
@@ -149,49 +248,24 @@ def slug(text: str) -> str:
 
 
 def find_figures(cells: list[dict]) -> list[Figure]:
-    """Every PNG output in order, named `NN-slug.png` after the nearest heading above."""
-    figures: list[Figure] = []
+    """Every PNG output that can be read, in order, named `NN-slug.png` after the nearest heading above."""
     headings = headings_above(cells)
+    figures: list[Figure] = []
     for index, cell in enumerate(cells):
         for output in outputs_of(cell):
-            if "image/png" in output.get("data", {}):
+            if data := output.png:
                 name = f"{len(figures) + 1:02d}-{slug(headings[index])}.png"
-                flagship = "flagship" in tags_of(cell)
-                figures.append(Figure(cell=index, file=name, alt=alt_text(output), flagship=flagship))
+                figures.append(Figure(index, name, output.alt, "flagship" in tags_of(cell), data))
     return figures
 
 
-def alt_text(output: dict) -> str:
-    """The figure's description: its metadata's `alt`, else its plain text unless that is matplotlib's repr."""
-    metadata = output.get("metadata", {})
-    for place in (metadata.get("image/png", {}), metadata):
-        if isinstance(place, dict) and place.get("alt"):
-            return str(place["alt"])
-    text = joined(output.get("data", {}).get("text/plain", ""))
-    return "" if text.startswith("<") else text.strip()
-
-
-def joined(text: str | list[str]) -> str:
-    """Notebook text, which may be stored as a list of lines."""
-    return text if isinstance(text, str) else "".join(text)
-
-
 def write_figures(cells: list[dict], folder: Path) -> list[Figure]:
-    """Write every PNG to `folder/figures`; returns those that could be decoded."""
-    pictures = [
-        joined(output["data"]["image/png"]) for cell in cells for output in outputs_of(cell)
-        if "image/png" in output.get("data", {})
-    ]  # fmt: skip
-    written = []
-    for figure, picture in zip(find_figures(cells), pictures, strict=True):
-        try:
-            data = base64.b64decode(picture)
-        except (ValueError, binascii.Error):
-            continue
+    """Write every PNG to `folder/figures`."""
+    figures = find_figures(cells)
+    for figure in figures:
         (folder / "figures").mkdir(exist_ok=True)
-        write_bytes(folder / "figures" / figure.file, data)
-        written.append(figure)
-    return written
+        write_bytes(folder / "figures" / figure.file, figure.data)
+    return figures
 
 
 def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failure | None:
@@ -202,52 +276,17 @@ def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failur
     """
     if index is None or index >= len(cells) or cells[index].get("cell_type") != "code":
         return None
-    cell = cells[index]
-    counted = max((other.get("execution_count") or 0 for other in cells[:index]), default=0)
-    error = next((output for output in outputs_of(cell) if output.get("output_type") == "error"), {})
-    traceback = ANSI.sub("", "\n".join(error.get("traceback", [])))
+    errors = [output for output in outputs_of(cells[index]) if output.kind == "error"]
+    name, value, traceback = (ANSI.sub("", part) for part in (
+        (errors[0].name, errors[0].text, errors[0].traceback) if errors else ("", "", "")
+    ))  # fmt: skip
     kept = [line for line in traceback.splitlines() if line.strip() and not set(line.strip()) <= {"-"}]
+    counted = max(map(count_of, cells[:index]), default=0)
     return Failure(
         cell=index,
-        count=cell.get("execution_count") or counted + 1,  # a kernel that died at once had no time to say its number
+        count=count_of(cells[index]) or counted + 1,  # a kernel that died at once had no time to say its number
         heading=headings_above(cells)[index],
-        name=error.get("ename", ""),
-        value=ANSI.sub("", error.get("evalue", "")),
+        name=name,
+        value=value,
         traceback="\n".join(kept[-lines:]),
     )
-
-
-def model_snippets(folder: Path) -> dict[str, str]:
-    """For each saved model of the run: file name to the three lines that load it."""
-    snippets = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with open(path, "rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            snippets[path.name] = loading_snippet(path.name, header.get("__metadata__", {}))
-        except (OSError, ValueError, OverflowError, MemoryError):
-            snippets[path.name] = f"# {path.name} is not a readable safetensors file"
-    return snippets
-
-
-def loading_snippet(file: str, about: dict[str, str]) -> str:
-    """Python that loads saved weights, from the header's `class` and `config` (JSON of constructor arguments)."""
-    load = "from safetensors.torch import load_file"
-    if not about.get("class"):
-        return f'{load}\nweights = load_file("{file}")'
-    module, _, name = about["class"].rpartition(".")
-    config = json.loads(about.get("config", "null"))
-    if config is None and not module.startswith("__main__"):  # a plain nn.Sequential: its layers stand in the notebook
-        return f'{load}\nweights = load_file("{file}")  # a {name}, built as in the notebook:\n# model.load_state_dict(weights)'
-    config = config or {}
-    arguments = ", ".join(f"{key}={_literal(value)}" for key, value in config.items())
-    find = f"from {module} import {name}" if module != "__main__" else f"# {name} is defined in the notebook"
-    return f'{load}; {find}\nmodel = {name}({arguments})\nmodel.load_state_dict(load_file("{file}"))'
-
-
-def _literal(value: Any) -> str:
-    """A JSON value as Python text; lists become tuples, as the constructors write them."""
-    if isinstance(value, list):
-        inner = ", ".join(map(_literal, value))
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
-    return repr(value)

@@ -1,23 +1,41 @@
-"""Notebook text as HTML that asks nothing of any server: Markdown, formulas as MathML, safe outputs."""
+"""Notebook text as HTML that asks nothing of any server and runs nothing: Markdown, formulas, code, a cell's own HTML."""
 
+import base64
 import re
 from collections.abc import Callable
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
-import bs4
+import nh3
+from math_core import LatexToMathML
 from nbconvert.filters.ansi import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from .mathml import formula
-
-FORBIDDEN = ("script", "link", "iframe", "object", "embed", "base", "meta", "form", "frame", "applet", "title")
-LOADING = ("src", "srcset", "href", "xlink:href", "data", "poster", "background", "action", "formaction", "ping")
-REMOTE_CSS = re.compile(r"@import[^;]*;?|url\(\s*(?!['\"]?(?:data:|#))[^)]*\)", flags=re.IGNORECASE)
+# Of HTML, SVG and MathML only what is named here passes: nh3 reads as browsers do, and drops the rest.
+MATHML = set("math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom mprescripts mroot mrow ms mspace msqrt "
+             "mstyle msub msubsup msup mtable mtd mtext mtr munder munderover".split())  # fmt: skip
+TAGS = nh3.ALLOWED_TAGS - {"map", "area"} | MATHML | {"audio", "input", "source", "video"}
+CONTENT_TOO = {"script", "style", "svg", "title", "iframe", "object", "noscript", "template", "textarea", "select"}
+ATTRIBUTES = {
+    "*": set("class id lang dir title style width height align valign "
+             "display displaystyle scriptlevel mathvariant stretchy symmetric fence form lspace rspace minsize maxsize "
+             "linethickness accent accentunder movablelimits largeop separator notation depth voffset".split()),
+    "a": {"href"}, "img": {"src", "alt"}, "video": {"src", "controls", "loop"}, "audio": {"src", "controls"},
+    "source": {"src", "type"}, "details": {"open"}, "ol": {"start"}, "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"}, "input": {"type", "checked", "disabled"},
+}  # fmt: skip
+STYLES = set("color background-color font-weight font-style font-size font-family text-align text-decoration "
+             "vertical-align white-space width max-width min-width height margin margin-left margin-right margin-top "
+             "margin-bottom padding padding-left padding-right padding-top padding-bottom border border-left "
+             "border-right border-top border-bottom border-collapse border-radius justify-items".split())  # fmt: skip
+EMBEDDED = re.compile(r"data:(image|video|audio)/[\w.+-]+[;,]", flags=re.IGNORECASE)
+IMAGE = re.compile(r'<img((?: [\w-]+="[^"]*")*)>')  # as nh3 writes it
+MOST_COMMANDS = 400  # of one formula: deeper nesting than any formula's would crash the converter
+CONVERTER = LatexToMathML(fancy_error=False)
 
 
 class Renderer(IPythonRenderer):
@@ -26,14 +44,13 @@ class Renderer(IPythonRenderer):
     def __init__(self, folder: Path, attachments: dict, first_heading: int):
         super().__init__(escape=False, embed_images=True, exclude_anchor_links=True, path=str(folder),
                          attachments=attachments)  # fmt: skip
-        self.embed = self._src_to_base64
         self.headings: list[tuple[int, str, str]] = []  # level, id, HTML
         self._first = first_heading
 
     def heading(self, text: str, level: int, **_: Any) -> str:
         """A heading with an id of its own."""
         anchor = f"section-{self._first + len(self.headings)}"
-        self.headings.append((level, anchor, text))
+        self.headings.append((level, anchor, harmless(text, tags=TAGS - {"a", "img"})))
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
     def block_html(self, html: str) -> str:
@@ -70,42 +87,56 @@ def markdown(source: str, *, folder: Path, attachments: dict, first_heading: int
     renderer = Renderer(folder, attachments, first_heading)
     try:
         html = MarkdownWithMath(renderer=renderer).render(source)
-    except Exception as error:  # a missing attachment, a parser's surprise
-        return f"<pre>{escape(source)}</pre><!-- {escape(type(error).__name__)} -->", []
-    return harmless(html, embed=renderer.embed), renderer.headings
+        return harmless(html, embed=renderer._src_to_base64), renderer.headings
+    except Exception:  # a missing attachment, a parser's surprise
+        return f"<pre>{escape(source)}</pre>", []
 
 
-def harmless(html: str, *, embed: Callable[[str], str | None] = lambda address: None) -> str:
-    """HTML without scripts, handlers, or anything that a browser would fetch; links stay links.
+def formula(latex: str, *, display: bool) -> str:
+    """LaTeX as MathML that a browser draws by itself; what cannot be converted is shown as source."""
+    try:
+        if latex.count("\\") + latex.count("{") > MOST_COMMANDS:
+            raise ValueError("too long")
+        html = CONVERTER.convert_with_local_state(latex.strip(), displaystyle=display)
+    except Exception:  # whatever it is, a formula must not cost the report
+        html = f'<code class="latex">{escape(latex.strip())}</code>'
+    return f'<div class="formula">{html}</div>' if display else html
+
+
+def harmless(html: str, *, embed: Callable[[str], str | None] = lambda address: None, tags: set[str] = TAGS) -> str:
+    """HTML without scripts, handlers, forms, or anything that a browser would fetch; links stay links.
 
     Args:
         embed: turns an image's address into a data URI, or None where it cannot.
+        tags: what may stay.
     """
-    soup = bs4.BeautifulSoup(html, "html.parser")
-    for tag in soup.find_all(FORBIDDEN):
-        tag.decompose()
-    for image in soup.find_all("img", src=True):
-        if not image["src"].startswith("data:"):
-            image["src"] = embed(image["src"]) or image["src"]
-    for tag in soup.find_all(True):
-        _disarm(tag)
-    for style in soup.find_all("style"):
-        style.string = REMOTE_CSS.sub("", style.string or "")
-    return str(soup)
+
+    def address(tag: str, name: str, value: str) -> str | None:
+        if name == "src" and not EMBEDDED.match(value):
+            return embed(value) if tag == "img" else None
+        if name == "href" and value.strip().lower().startswith("data:"):
+            return None
+        return value if name != "type" or tag != "input" else "checkbox"
+
+    cleaned = nh3.clean(
+        html, tags=tags, clean_content_tags=CONTENT_TOO - tags, attributes=ATTRIBUTES, attribute_filter=address,
+        url_schemes={"http", "https", "mailto", "data"}, filter_style_properties=STYLES,
+    )  # fmt: skip
+    return IMAGE.sub(_described, cleaned)
 
 
-def _disarm(tag: bs4.Tag) -> None:
-    """Drop a tag's handlers and addresses; an image that would be fetched becomes its description."""
-    for name in list(tag.attrs):
-        value = str(tag.attrs[name]).strip()
-        link = tag.name == "a" and name == "href"
-        allowed = re.match(r"(?i)https?:|mailto:|#|[^:]*$", value) if link else re.match(r"(?i)data:|#", value)
-        if name.lower().startswith("on") or (name.lower() in LOADING and not allowed):
-            del tag.attrs[name]
-        elif name.lower() == "style":
-            tag.attrs[name] = REMOTE_CSS.sub("", value)
-    if tag.name == "img" and "src" not in tag.attrs:
-        tag.replace_with(f"[image not embedded: {tag.attrs.get('alt') or 'no description'}]")
+def _described(image: re.Match) -> str:
+    """An image whose address had to go as its description."""
+    if ' src="' in image[1]:
+        return image[0]
+    alt = re.search(r' alt="([^"]+)"', image[1])
+    return f"[image not embedded: {escape(unescape(alt[1])) if alt else 'no description'}]"
+
+
+def picture(kind: str, data: bytes, *, alt: str, width: float | None = None) -> str:
+    """An image of MIME type `kind`, embedded; an SVG too, which as an image neither runs nor fetches anything."""
+    size = f' width="{width:.0f}"' if width else ""
+    return f'<img src="data:{kind};base64,{base64.b64encode(data).decode()}" alt="{escape(alt)}"{size}>'
 
 
 def code(source: str) -> str:

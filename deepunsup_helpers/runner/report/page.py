@@ -1,19 +1,21 @@
 """The report of a run: one HTML file that needs nothing but itself."""
 
+import csv
+import itertools
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from deepunsup_helpers.record import MIME_TYPE
+from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
 
 from ..files import write_text
 from ..notebook.files import source_of, tags_of
-from ..notebook.outputs import Failure, alt_text, joined, model_snippets, outputs_of
+from ..notebook.outputs import Failure, Output, Recorded, claims_summary, count_of, decoded, outputs_of, table
 from ..notebook.parameters import read_parameters
 from . import html as markup
-from .mathml import formula
+from .models import model_snippets
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATUS_WORDS = {
@@ -24,10 +26,13 @@ STATUS_WORDS = {
     "interrupted": "interrupted",
 }
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+MOST_ROWS, MOST_COLUMNS = 8, 12  # of a table that is shown in part
+MOST_PICTURES, LARGE_PICTURE = 12, 400_000  # shown, and bytes up to which one is
+MOST_TEXT = 100_000  # characters of one printed text
 
 
 def write_report(
-    folder: Path, *, request: Any, facts: dict[str, Any], metrics: dict[str, float], cells: list[dict],
+    folder: Path, *, request: Any, facts: dict[str, Any], recorded: Recorded, cells: list[dict],
     failure: Failure | None,
 ) -> None:  # fmt: skip
     """Write `folder/report.html`.
@@ -35,38 +40,44 @@ def write_report(
     Args:
         request: the run's Request (notebook, injected values, preset).
         facts: the content of run.json.
+        recorded: metrics, claims and warnings of the cells.
         cells: the executed notebook's cells; empty when the kernel never started.
         failure: the failing cell.
     """
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True)  # fmt: skip
-    flagship = next((output for cell in cells if "flagship" in tags_of(cell) for output in outputs_of(cell)
-                     if "image/png" in output.get("data", {})), None)  # fmt: skip
     blocks, headings = render_cells(cells, folder=request.workplace, failure=failure)
+    smoke = request.preset == "smoke"
     html = environment.get_template("report.html").render(
         title=request.notebook.title,
         facts=facts,
         status=STATUS_WORDS[facts["status"]],
-        parameters=parameter_rows(request),
-        metrics={name: number(value) for name, value in metrics.items()},
-        models={name: markup.code(text) for name, text in model_snippets(folder).items()},
-        failure=failure,
-        headline=headline(facts, failure),
-        flagship=render_output(flagship) if flagship else "",
-        blocks=blocks,
-        contents=contents(headings),
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8") + markup.code_style(),
         duration=duration(facts["seconds"]),
+        headline=headline(facts, failure),
+        failure=failure,
+        warnings=recorded.warnings,
+        smoke=smoke,
+        claims="" if smoke else claims_summary(recorded.claims),
+        not_held=[] if smoke else [claim for claim in recorded.claims if claim["holds"] is False],
+        tables=[first_rows(path) for path in sorted((folder / "tables").glob("*.csv"))],
+        pictures=pictures(sorted((folder / "pictures").glob("*.*"))),
+        metrics={name: number(value) for name, value in recorded.metrics.items()},
+        flagship=next((block for block in blocks if block.get("flagship")), None),
+        parameters=parameter_rows(request),
+        models={name: markup.code(text) for name, text in model_snippets(folder).items()},
+        blocks=blocks,
+        contents=[heading for heading in headings if heading[0] in (2, 3)],  # the title is left out
+        style=(TEMPLATES / "report.css").read_text(encoding="utf-8") + markup.code_style(),
     )
-    write_text(folder / "report.html", html)
+    write_text(folder / "report.html", html.encode("utf-8", "replace").decode())
 
 
 def headline(facts: dict[str, Any], failure: Failure | None) -> str:
     """What is said first about a run that did not complete; '' about one that did."""
     if facts["status"] == "completed" or (facts["status"] == "failed" and failure is None):
-        return ""  # a fault in the metrics speaks for itself
+        return ""  # a problem with what was recorded speaks for itself
     words = STATUS_WORDS[facts["status"]]
-    return f"{words[0].upper()}{words[1:]} in {failure.place}." if failure else f"{words[0].upper()}{words[1:]}."
+    return f"{words[0].upper()}{words[1:]}" + (f" in {failure.place}." if failure else ".")
 
 
 def parameter_rows(request: Any) -> list[dict[str, Any]]:
@@ -74,13 +85,8 @@ def parameter_rows(request: Any) -> list[dict[str, Any]]:
     rows = []
     for parameter in read_parameters(request.notebook).values():
         value = request.values.get(parameter.name, parameter.default)
-        changed = value != parameter.default
-        rows.append({
-            "name": parameter.name,
-            "value": shown(value),
-            "default": shown(parameter.default) if changed else "",
-            "meaning": parameter.meaning,
-        })  # fmt: skip
+        default = shown(parameter.default) if value != parameter.default else ""
+        rows.append({"name": parameter.name, "value": shown(value), "default": default, "meaning": parameter.meaning})
     return rows
 
 
@@ -90,8 +96,13 @@ def shown(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """A figure with at most five digits that count; the exact one is in metrics.json."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
+    """A metric with at most five digits that count, a whole number with all; the exact one is in metrics.json."""
+    if abs(value) < 1e15 and (value == int(value) or abs(value) >= 1e5):
+        return f"{value:,.0f}"
+    try:
+        return f"{value:.5g}"
+    except OverflowError:  # a whole number beyond any float
+        return f"{str(value)[:5]}... ({len(str(abs(value)))} digits)"
 
 
 def duration(seconds: float) -> str:
@@ -102,34 +113,51 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def contents(headings: list[tuple[int, str, str]]) -> list[dict[str, str]]:
-    """Entries of the table of contents: the second level, and the third below it; the title is left out."""
-    return [{"level": level, "anchor": anchor, "html": html} for level, anchor, html in headings if level in (2, 3)]
+def first_rows(path: Path) -> dict[str, Any]:
+    """A CSV file's header, first rows, and how many there are; without them where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            top = [[cell[:80] for cell in line[:MOST_COLUMNS]] for line in itertools.islice(lines, MOST_ROWS + 1)]
+            return {"name": path.name, "header": top[0], "rows": top[1:], "count": len(top) - 1 + sum(1 for _ in lines)}
+    except (OSError, ValueError, csv.Error, IndexError):
+        return {"name": path.name, "header": [], "rows": [], "count": None}
+
+
+def pictures(paths: list[Path]) -> dict[str, Any]:
+    """The first pictures a run saved, embedded where they are small; the number of the others."""
+    kinds = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+    first = []
+    for path in paths[:MOST_PICTURES]:
+        kind = kinds.get(path.suffix.lower())
+        small = kind and path.stat().st_size <= LARGE_PICTURE
+        first.append((path.name, markup.picture(kind, path.read_bytes(), alt="") if small else ""))
+    return {"first": first, "more": max(0, len(paths) - MOST_PICTURES)}
 
 
 def render_cells(cells: list[dict], *, folder: Path, failure: Failure | None) -> tuple[list[dict], list]:
-    """Each cell as what the template needs; all headings in order."""
+    """Each cell as what the template needs; all headings in order, as (level, id, HTML)."""
     blocks, headings = [], []
     for index, cell in enumerate(cells):
         source = source_of(cell)
         if cell.get("cell_type") == "markdown":
-            html, found = markup.markdown(
-                source, folder=folder, attachments=cell.get("attachments", {}), first_heading=len(headings)
-            )
+            attachments = table(cell.get("attachments"))
+            html, found = markup.markdown(source, folder=folder, attachments=attachments, first_heading=len(headings))
             headings += found
             blocks.append({"kind": "text", "html": html})
         elif cell.get("cell_type") == "code" and source.strip():
-            failed = ("failed" if failure.name else "stopped") if failure and failure.cell == index else ""
-            outputs = [html for html in map(render_output, outputs_of(cell)) if html]
+            failed = failure is not None and index == failure.cell
+            outputs = outputs_of(cell)
+            flagship = next((output for output in outputs if output.png), None) if "flagship" in tags_of(cell) else None
             blocks.append({
                 "kind": "code",
                 "html": markup.code(source),
-                "count": cell.get("execution_count"),
-                "lines": len(source.splitlines()),
+                "count": count_of(cell) or (failure.count if failed else 0),
                 "label": label(source, tags_of(cell)),
-                "outputs": outputs,
-                "failed": failed,
-                "flagship": "flagship" in tags_of(cell),
+                "ran": "" if cell.get("execution_count") else "not run",
+                "failed": ("failed" if failure.name else "stopped") if failed else "",
+                "outputs": list(filter(None, map(render_output, outputs))),
+                "flagship": render_output(flagship) if flagship else "",
             })  # fmt: skip
     return blocks, headings
 
@@ -144,49 +172,54 @@ def label(source: str, tags: list[str]) -> str:
     return "code, 1 line" if lines == 1 else f"code, {lines} lines"
 
 
-def render_output(output: dict) -> str:
-    """One output as HTML; pictures first, then figures recorded, HTML, text."""
-    kind = output.get("output_type")
-    if kind == "stream":
-        text = joined(output.get("text", ""))
-        return f'<pre class="{escape(output.get("name", "stdout"))}">{markup.terminal_text(text)}</pre>' if text else ""
-    if kind == "error":
-        text = "\n".join(output.get("traceback", [])) or f"{output.get('ename')}: {output.get('evalue')}"
-        return f'<pre class="error">{markup.terminal_text(text)}</pre>'
-    return _render_data(output)
+def render_output(output: Output) -> str:
+    """One output as HTML; what cannot be drawn is shown as text."""
+    try:
+        if output.kind == "stream":
+            return _printed(output.text, output.name)
+        if output.kind == "error":
+            return _printed(output.traceback or f"{output.name}: {output.text}", "error")
+        return _render_data(output.data, output)
+    except Exception:  # whatever it is, an output must not cost the report
+        return _printed(repr(output.data or output.text))
 
 
-def _render_data(output: dict) -> str:
+def _printed(text: str, kind: str = "") -> str:
+    """Text as it stands in a terminal; of very much of it the beginning."""
+    rest = len(text) - MOST_TEXT
+    more = f"\n... {rest:,} more characters, in the executed notebook" if rest > 0 else ""
+    return f'<pre class="{escape(kind)}">{markup.terminal_text(text[:MOST_TEXT] + more)}</pre>' if text else ""
+
+
+def _render_data(data: dict[str, Any], output: Output) -> str:
     """The richest form of a display that needs no script and no server."""
-    data = output.get("data", {})
-    for kind in ("image/png", "image/jpeg", "image/gif"):
+    if output.png:
+        width = table(output.metadata.get("image/png")).get("width")
+        return markup.picture("image/png", output.png, alt=output.alt, width=width)
+    for kind in ("image/jpeg", "image/gif"):
+        if picture := decoded(data.get(kind, "")):
+            return markup.picture(kind, picture, alt=output.alt)
+    if "image/svg+xml" in data:
+        return markup.picture("image/svg+xml", data["image/svg+xml"].encode(), alt=output.alt)
+    if MIME_TYPE in data:
+        return _recorded(table(table(data[MIME_TYPE]).get("metrics")))
+    for kind in (CLAIM_MIME_TYPE, WARNING_MIME_TYPE):
         if kind in data:
-            picture = "".join(joined(data[kind]).split())
-            return f'<img src="data:{kind};base64,{picture}" alt="{escape(alt_text(output))}"{_size(output, kind)}>'
-    if isinstance(data.get(MIME_TYPE), dict):
-        return _recorded(data[MIME_TYPE].get("metrics", {}))
-    for kind in ("image/svg+xml", "text/html"):
-        if kind in data:
-            return f'<div class="rich">{markup.harmless(joined(data[kind]))}</div>'
+            holds = table(data[kind]).get("holds")
+            return _printed(data.get("text/plain", ""), "warning" if kind == WARNING_MIME_TYPE or holds is False else "")
+    if "text/html" in data:
+        return f'<div class="rich">{markup.harmless(data["text/html"])}</div>'
     if "text/markdown" in data:
-        return markup.markdown(joined(data["text/markdown"]), folder=Path(), attachments={}, first_heading=10_000)[0]
+        return markup.markdown(data["text/markdown"], folder=Path(), attachments={}, first_heading=10_000)[0]
     if "text/latex" in data:
-        return formula(joined(data["text/latex"]).strip().strip("$"), display=True)
+        return markup.harmless(markup.formula(data["text/latex"].strip().strip("$"), display=True))
     if WIDGET_VIEW in data:  # a progress bar or slider without a picture
         return ""
-    text = joined(data.get("text/plain", ""))
-    return f"<pre>{markup.terminal_text(text)}</pre>" if text else ""
-
-
-def _size(output: dict, kind: str) -> str:
-    """Width of a picture in CSS pixels, where its metadata tells it; the height follows."""
-    about = output.get("metadata", {}).get(kind, {})
-    width = about.get("width") if isinstance(about, dict) else None
-    return f' width="{width:.0f}"' if isinstance(width, int | float) else ""
+    return _printed(data.get("text/plain", ""))
 
 
 def _recorded(metrics: dict[str, Any]) -> str:
-    """The figures that a cell recorded, whatever they are."""
+    """The metrics that a cell recorded, whatever they are."""
     rows = ""
     for name, value in metrics.items():
         text = number(value) if isinstance(value, int | float) else str(value)
