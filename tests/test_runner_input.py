@@ -7,10 +7,8 @@ import threading
 import pytest
 from toy_notebooks import deepunsup, facts, write
 
-from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE
 from deepunsup_helpers.runner import files
 from deepunsup_helpers.runner.errors import CommandError
-from deepunsup_helpers.runner.notebook.outputs import claim_problems, collect_claims, collect_metrics, slug
 from deepunsup_helpers.runner.run.folder import claim_folder
 
 
@@ -122,38 +120,3 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert facts(tmp_path, "a.json") == {"x": 1} and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(ValueError):
         files.write_json(tmp_path / "a.json", {"x": float("nan")})
-
-
-def recorded(count: int, **metrics) -> dict:
-    return {"cell_type": "code", "execution_count": count, "outputs": [{"data": {MIME_TYPE: {"metrics": metrics}}}]}
-
-
-def test_a_metric_recorded_twice_or_not_finite_is_a_fault():
-    metrics = collect_metrics(
-        [recorded(3, loss=1.0, kept=2), recorded(5, loss=1.0), recorded(7, bad=float("inf"), worse="x")]
-    )
-    assert metrics.values == {"kept": 2}
-    assert len(metrics.problems) == 3 and "'loss' is recorded twice, in cells [3] and [5]" in metrics.problems[0]
-    assert collect_metrics([recorded(1, a=1), recorded(2, b=1)]).problems == []
-
-
-def test_a_text_claimed_twice_is_a_problem_and_damaged_claims_are_passed_over():
-    bundles = [
-        {"text": "a", "holds": True},
-        {"text": "b", "holds": "yes"},
-        {"text": 3},
-        "a",
-        {"text": "a", "holds": False},
-    ]
-    cells = [
-        {"cell_type": "code", "execution_count": count, "outputs": [{"data": {CLAIM_MIME_TYPE: bundle}}]}
-        for count, bundle in enumerate(bundles, start=1)
-    ]
-    claims = collect_claims(cells)
-    assert [tuple(claim.values()) for claim in claims] == [("a", True, 1), ("b", None, 2), ("a", False, 5)]
-    assert claim_problems(claims) == ["claim 'a' is made twice, in cells [1] and [5]: give one other words."]
-
-
-def test_slugs_are_short_plain_file_names():
-    assert slug("Fehler gegen $d$: größer/kleiner?") == "fehler-gegen-d-groer-kleiner"
-    assert slug("???") == "figure" and len(slug("word " * 50)) <= 60

@@ -1,21 +1,24 @@
 """The report: one file that asks nothing of anybody, with everything in it that a reader needs."""
 
+import http.server
 import json
 import re
 import shutil
+import threading
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import nbformat
 import pytest
 from nbformat.v4 import new_output
 from toy_notebooks import code, png, text, write
 
-from deepunsup_helpers.record import MIME_TYPE
-from deepunsup_helpers.runner.notebook.files import read_notebook
-from deepunsup_helpers.runner.notebook.outputs import find_failure, model_snippets, write_figures
+from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
+from deepunsup_helpers.runner.notebook.files import PACKAGE_ROOT as ROOT
+from deepunsup_helpers.runner.notebook.files import notebooks_folder, read_notebook
+from deepunsup_helpers.runner.notebook.outputs import Recorded, collect, find_failure, write_figures
 from deepunsup_helpers.runner.report import html as markup
-from deepunsup_helpers.runner.report.mathml import formula
+from deepunsup_helpers.runner.report.html import formula
+from deepunsup_helpers.runner.report.models import model_snippets
 from deepunsup_helpers.runner.report.page import WIDGET_VIEW, write_report
 from deepunsup_helpers.runner.run.run import Request
 
@@ -25,7 +28,8 @@ Inline $\mathbb{E}_{q}[\log p(x \mid z)] \le \tfrac12$ and
 $$\begin{aligned} \mathrm{KL}(q\,\|\,p) &= \underbrace{\log\sigma}_{\text{width}} \\ &\ge 0 \end{aligned}$$
 \begin{align} a &= b \end{align}
 $$\operatorname*{arg\,min}_\theta \unknowncommand{x}$$
-"""
+$${nested}$$
+""".replace("{nested}", "{" * 5000 + "}" * 5000)
 HOSTILE = """
 <script src="https://example.org/a.js"></script>
 <img src="https://example.org/b.png" alt="a remote picture" onerror="x()">
@@ -77,21 +81,37 @@ def report(tmp_path_factory):
     write_weights(folder / "model.safetensors", header)
     notebook = read_notebook(path)
     cells = nbformat.read(path, as_version=4).cells
-    facts = {
-        "notebook": "04_toy", "status": "failed", "seconds": 200.4, "device": "cpu", "gpu": None,
-        "threads": 2, "preset": "smoke",
-        "started": "2026-01-02T03:04:05+00:00", "training_interrupted": True,
-        "versions": {"python": "3.11", "torch": "2.6"}, "command": "deepunsup run 04 -p 'dataset=<x>'",
-        "error": "ValueError: <b>not</b> this", "problems": ["metric 'a' is recorded twice."],
-    }  # fmt: skip
+    facts = run_facts(
+        status="failed", preset="smoke", training_interrupted=True, command="deepunsup run 04 -p 'dataset=<x>'",
+        error="ValueError: <b>not</b> this", problems=["metric 'a' is recorded twice."],
+    )  # fmt: skip
     figures = write_figures(cells, folder)
     failure = find_failure(cells, next(i for i, cell in enumerate(cells) if cell.source == "fail()"))
     request = Request(notebook=notebook, values={"epochs": 9}, preset="smoke")
-    write_report(
-        folder, request=request, facts=facts, metrics={"loss": 0.123456789, "n": 12000}, cells=cells, failure=failure
-    )
+    recorded = Recorded(metrics={"loss": 0.123456789, "n": 12000}, claims=[{"text": "a", "holds": False, "cell": 3}])
+    write_report(folder, request=request, facts=facts, recorded=recorded, cells=cells, failure=failure)
     assert [figure.file for figure in figures] == ["01-look-here-x-2.png"]
     return folder / "report.html"
+
+
+def run_facts(**changes):
+    """What run.json says of a run."""
+    return {
+        "notebook": "04_toy", "status": "completed", "seconds": 200.4, "device": "cpu", "gpu": None, "threads": 2,
+        "preset": None, "started": "2026-01-02T03:04:05+00:00", "training_interrupted": False, "error": None,
+        "versions": {"python": "3.11", "torch": "2.6"}, "command": "deepunsup run 04", "problems": [],
+    } | changes  # fmt: skip
+
+
+def completed_report(folder, *cells, preset=None, name="report.html"):
+    """The HTML of the report of a completed run with these executed cells."""
+    path = write(folder / "notebooks" / "04_toy.ipynb", *cells)
+    cells = nbformat.read(path, as_version=4).cells
+    request = Request(notebook=read_notebook(path), values={}, preset=preset)
+    write_report(
+        folder, request=request, facts=run_facts(preset=preset), recorded=collect(cells), cells=cells, failure=None
+    )
+    return (folder / "report.html").read_text(encoding="utf-8")
 
 
 def write_weights(path, header):
@@ -157,31 +177,28 @@ def test_the_top_says_what_was_run_and_how_it_ended(report):
 
 def test_formulas_are_mathml_and_what_is_not_known_is_shown_as_source(report):
     html = report.read_text(encoding="utf-8")
-    assert html.count("<math ") >= 5 and "$" not in re.sub(
+    assert html.count("<math") >= 5 and "$" not in re.sub(
         r"<pre>.*?</pre>|<style>.*?</style>", "", html, flags=re.DOTALL
     )
     assert '<code class="latex">' in html and r"\unknowncommand{x}" in html
     assert "&amp;=" not in html and ">&amp;<" not in html, "alignment marks became columns"
+    assert "{" * 5000 in html, "nested so deeply that the converter would crash"
 
 
-@pytest.mark.parametrize(("latex", "expected"), [
-    (r"\log p", "log_p"), (r"2\ln 2", "2_ln_2"), (r"-\log(x)", "−log(x)"), (r"f(x) \log q", "f(x)_log_q"),
-    ("a b", "ab"), (r"\log_2 x", "log2_x"), (r"\operatorname{KL}(q)", "KL(q)"), (r"\log\det A", "log_det_A"),
-    (r"\exp\left(x\right)", "exp(x)"), (r"\arg\min_x f", "arg_minx_f"), (r"\log\, p", "log_p"),
-])  # fmt: skip
-def test_names_of_functions_stand_off_as_tex_sets_them(latex, expected):
-    root = ElementTree.fromstring(formula(latex, display=False))
-    assert "".join("_" if part.tag == "mspace" else part.text or "" for part in root.iter()) == expected
-
-
-def test_signs_are_what_tex_means_by_them():
-    similar = ElementTree.fromstring(formula(r"z \sim p", display=False))
-    assert [part.text for part in similar.iter("mo")] == ["∼"], "a relation, with its spaces"
-    bars = list(ElementTree.fromstring(formula(r"\lVert x \rVert^2", display=False)).iter("mo"))
-    assert len(bars) == 2 and all(bar.get("stretchy") == "false" for bar in bars)
-    grown = list(ElementTree.fromstring(formula(r"\left( x \right)", display=False)).iter("mo"))
-    assert len(grown) == 2 and all(bracket.get("stretchy") == "true" for bracket in grown)
+def test_a_formula_is_set_as_tex_sets_it():
     assert "<munder>" in formula(r"\max_D V", display=True) and "<munder>" not in formula(r"\max_D V", display=False)
+    assert "<mo" in formula(r"z \sim p", display=False) and "∼" in formula(r"z \sim p", display=False)
+    assert formula(r"\lVert x \rVert", display=False).count('stretchy="false"') == 2
+    rows = formula(r"\begin{aligned} a &= b \\ c &= d \end{aligned}", display=True)
+    assert rows.count("<mtr>") == 2 and rows.count("<mtd") == 4
+
+
+def test_every_formula_of_the_course_is_drawn():
+    for path in sorted(notebooks_folder(ROOT).glob("*.ipynb")):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                html, _ = markup.markdown("".join(cell["source"]), folder=path.parent, attachments={}, first_heading=0)
+                assert 'class="latex"' not in html, path.name
 
 
 def test_figures_carry_their_alt_text_and_size_and_the_metrics_their_values(report):
@@ -197,7 +214,7 @@ def test_figures_carry_their_alt_text_and_size_and_the_metrics_their_values(repo
 
 def test_code_is_folded_and_the_failing_cell_is_open(report):
     html = report.read_text(encoding="utf-8")
-    assert re.search(r'id="failed-cell">\s*<details open><summary>\[6\] code, 1 line, failed here', html)
+    assert re.search(r'id="cell-6">\s*<details open><summary>\[6\] code, 1 line, failed here', html)
     assert html.count("<details open>") == 1 and "not run" in html
     assert re.search(r"<details><summary>Answer</summary>\s*<p>It is <strong>7</strong>", html)
 
@@ -250,28 +267,111 @@ def test_a_broken_or_foreign_weights_file_costs_nothing(tmp_path):
     )
 
 
-def test_chromium_asks_for_nothing_and_draws_the_formulas(report):
+@pytest.fixture(scope="module")
+def chromium():
+    """One browser for all tests of this file."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no chromium here: the report was parsed, not looked at")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as p:
         chromium = p.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_context(offline=True).new_page()
-        asked, said = [], []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.goto(report.as_uri())
-        page.wait_for_load_state("networkidle")
-        boxes = page.eval_on_selector_all(
-            "math", "all => all.map(m => [m.getBoundingClientRect().width, m.getBoundingClientRect().height])"
-        )
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        pictures = page.eval_on_selector_all("img", "all => all.map(i => i.naturalWidth)")
-        rows = page.eval_on_selector_all(".formula mtr", "all => all.map(r => r.getBoundingClientRect().top)")
+        yield chromium
         chromium.close()
+
+
+def test_chromium_asks_for_nothing_and_draws_the_formulas(report, chromium):
+    page = chromium.new_context(offline=True).new_page()
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(report.as_uri())
+    page.wait_for_load_state("networkidle")
+    boxes = page.eval_on_selector_all(
+        "math", "all => all.map(m => [m.getBoundingClientRect().width, m.getBoundingClientRect().height])"
+    )
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    pictures = page.eval_on_selector_all("img", "all => all.map(i => i.naturalWidth)")
+    rows = page.eval_on_selector_all(".formula mtr", "all => all.map(r => r.getBoundingClientRect().top)")
+    page.context.close()
     assert [url for url in asked if not url.startswith(("data:", "file:"))] == [] and asked.count(report.as_uri()) == 1
     assert said == []
     assert len(boxes) >= 5 and all(width > 5 and height > 5 for width, height in boxes)
     assert len(set(rows)) >= 2, "aligned lines stand one below another"
     assert pictures == [40, 40] and wide <= 0, "the main figure on top and in its place"
+
+
+SVG = "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
+# Each way out is taken by a browser that opens the bare text; ADDRESS is a server that counts who asks.
+WAYS_OUT = {
+    "a heading": "# A <meta http-equiv=refresh content='0;url=ADDRESS'>",
+    "a heading with an image": "## A <img src=ADDRESS>",
+    "a comment": "<!--><meta http-equiv=refresh content='0;url=ADDRESS'>-->",
+    "a comment that ends early": "<!-- --!><meta http-equiv=refresh content='0;url=ADDRESS'><!-- -->",
+    "a style in an svg": "<svg><style><!--</style><meta http-equiv=refresh content='0;url=ADDRESS'>--></style></svg>",
+    "CDATA": "<![CDATA[><meta http-equiv=refresh content='0;url=ADDRESS'>]]>",
+    "a processing instruction": "<?x ><meta http-equiv=refresh content='0;url=ADDRESS'>?>",
+    "a form": "<form id=f action=ADDRESS><button autofocus id=go>send</button></form><input form=f type=image src=ADDRESS>",
+    "a math that hides a style": "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=ADDRESS&gt;'>",
+    "sources": "<img srcset='ADDRESS 2x'><video poster=ADDRESS></video><audio src=ADDRESS></audio><picture><source srcset=ADDRESS>",
+    "styles": "<p style='background:url(ADDRESS)'>a</p><style>@import url(ADDRESS);</style><ul style='list-style:url(ADDRESS)'><li>",
+    "frames": "<iframe srcdoc='<img src=ADDRESS>'></iframe><iframe src=ADDRESS></iframe><object data=ADDRESS></object>",
+    "an svg": "<svg><image href=ADDRESS /><use href='ADDRESS#a' /><script>fetch('ADDRESS')</script></svg>",
+    "a script": "<script>location = 'ADDRESS'</script><img src=x onerror=\"location='ADDRESS'\"><base href=ADDRESS>",
+    "a link that runs": "[x](javascript:location='ADDRESS') <a id=go href=\"javascript:location='ADDRESS'\">y</a>",
+    "a link asked for beforehand": "<link rel=prefetch href=ADDRESS><link rel=stylesheet href=ADDRESS><a ping=ADDRESS href='#'>",
+    "a formula": "$\\text{<img src=ADDRESS>}$ $$\\href{ADDRESS}{x} \\includegraphics{ADDRESS}$$",
+    "a picture of Markdown": "![x](ADDRESS) ![y][z]\n\n[z]: ADDRESS",
+}
+
+
+def test_nothing_lets_a_request_out(tmp_path, chromium):
+    asked = []
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    cells = []
+    for number, (name, way) in enumerate(WAYS_OUT.items()):
+        way = way.replace("ADDRESS", f"http://127.0.0.1:{server.server_port}/{number}")
+        shown = {"text/html": way, "text/markdown": way, "text/latex": way, "image/svg+xml": SVG.format(way)}
+        outputs = [new_output("display_data", data={kind: data}) for kind, data in shown.items()]
+        outputs.append(new_output("stream", name="stdout", text=way))
+        outputs.append(new_output("error", ename=way, evalue=way, traceback=[way]))
+        for kind, bundle in ((CLAIM_MIME_TYPE, {"text": way, "holds": False}), (WARNING_MIME_TYPE, {"text": way})):
+            outputs.append(new_output("display_data", data={kind: bundle, "text/plain": way}))
+        cells += [text(way), text(f"a {way} b"), code(f"# {way}", outputs=outputs, count=number + 1)]
+    completed_report(tmp_path, *cells)
+    page = chromium.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate("document.querySelectorAll('button, input, #go').forEach(one => one.click())")
+    page.evaluate("document.querySelectorAll('form').forEach(one => one.submit())")
+    page.wait_for_timeout(300)
+    assert page.url == (tmp_path / "report.html").as_uri()
+    assert (
+        page.eval_on_selector_all(
+            "form, meta[http-equiv=refresh], script, base, iframe, [onerror]", "all => all.length"
+        )
+        == 0
+    )
+    assert asked == []
+
+    bare = tmp_path / "bare.html"  # the same in a page that lets everything through: the server would have known
+    way = WAYS_OUT["a comment"].replace("ADDRESS", f"http://127.0.0.1:{server.server_port}/bare")
+    bare.write_text(f"<!DOCTYPE html>{way}")
+    page.goto(bare.as_uri())
+    page.wait_for_timeout(300)
+    page.close()
+    server.shutdown()
+    assert asked == ["/bare"]

@@ -12,7 +12,7 @@ from deepunsup_helpers.runner.console import Progress, stopping
 from deepunsup_helpers.runner.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, CommandError
 from deepunsup_helpers.runner.files import notebook_text, write_text
 from deepunsup_helpers.runner.notebook.files import Notebook, find_notebook, read_notebook
-from deepunsup_helpers.runner.notebook.outputs import collect_claims, collect_metrics, find_failure
+from deepunsup_helpers.runner.notebook.outputs import collect, find_failure
 from deepunsup_helpers.runner.run.execution import Outcome, Plan
 from deepunsup_helpers.runner.run.execution import execute as execute_plan
 from deepunsup_helpers.runner.threads import thread_variables
@@ -45,8 +45,8 @@ def run_defaults(notebook: Notebook) -> tuple[dict, float]:
 
 def require_completed(notebook: Notebook, outcome: Outcome, cells: list[dict]) -> None:
     """Raise a CommandError that says why a run is not good enough to be stored or measured."""
-    problems = collect_metrics(cells).problems
-    problems += [f"Does not hold: {claim['text']}" for claim in collect_claims(cells) if claim["holds"] is False]
+    recorded = collect(cells)
+    problems = recorded.problems + [f"Does not hold: {claim['text']}" for claim in recorded.claims if claim["holds"] is False]
     if outcome.status == "completed" and not problems:
         return
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)

@@ -173,7 +173,7 @@ def collect(cells: list[dict]) -> Recorded:
             found.problems.append(
                 f"claim {text!r} is made twice, in cells [{cell}] and [{more[0][0]}]: word one of them otherwise."
             )
-        elif holds not in (True, False, None):
+        elif not isinstance(holds, bool | None):
             found.problems.append(f"claim {text!r} in cell [{cell}] is neither true nor false: {str(holds)[:80]!r}.")
         else:
             found.claims.append({"text": text, "holds": holds, "cell": cell})
@@ -195,38 +195,6 @@ def claims_summary(claims: list[dict]) -> str:
     if not asked:
         return ""
     return f"{sum(asked)} of {len(asked)} claims hold" if len(asked) > 1 else f"{sum(asked)} of 1 claim holds"
-
-
-def collect_claims(cells: list[dict]) -> list[dict[str, Any]]:
-    """The claims of all cells, in order: text, whether it holds (None: not asked), the cell's number."""
-    found = []
-    for cell in cells:
-        for output in outputs_of(cell):
-            bundle = output.get("data", {}).get(CLAIM_MIME_TYPE)
-            if isinstance(bundle, dict) and isinstance(bundle.get("text"), str):
-                holds = bundle.get("holds") if isinstance(bundle.get("holds"), bool) else None
-                found.append({"text": bundle["text"], "holds": holds, "cell": cell.get("execution_count")})
-    return found
-
-
-def claim_problems(claims: list[dict[str, Any]]) -> list[str]:
-    """A line for each text that is claimed twice: the text is a claim's identity over many runs."""
-    cells: dict[str, list] = {}
-    for claim in claims:
-        cells.setdefault(claim["text"], []).append(claim["cell"])
-    return [
-        f"claim {text!r} is made twice, in cells {' and '.join(f'[{cell}]' for cell in where)}: give one other words."
-        for text, where in cells.items()
-        if len(where) > 1
-    ]
-
-
-def collect_warnings(cells: list[dict]) -> list[str]:
-    """What `warn` said, in order, each text once."""
-    bundles = [output.get("data", {}).get(WARNING_MIME_TYPE) for cell in cells for output in outputs_of(cell)]
-    return list(
-        dict.fromkeys(str(bundle["text"]) for bundle in bundles if isinstance(bundle, dict) and "text" in bundle)
-    )
 
 
 def headings_above(cells: list[dict]) -> list[str]:

@@ -20,10 +20,11 @@ MATHML = set("math menclose mfrac mi mmultiscripts mn mo mover mpadded mphantom 
              "mstyle msub msubsup msup mtable mtd mtext mtr munder munderover".split())  # fmt: skip
 TAGS = nh3.ALLOWED_TAGS - {"map", "area"} | MATHML | {"audio", "input", "source", "video"}
 CONTENT_TOO = {"script", "style", "svg", "title", "iframe", "object", "noscript", "template", "textarea", "select"}
-ATTRIBUTES = {
-    "*": set("class id lang dir title style width height align valign "
-             "display displaystyle scriptlevel mathvariant stretchy symmetric fence form lspace rspace minsize maxsize "
-             "linethickness accent accentunder movablelimits largeop separator notation depth voffset".split()),
+MATH_ATTRIBUTES = set("display displaystyle scriptlevel mathvariant stretchy symmetric fence form lspace rspace "
+                      "minsize maxsize linethickness accent accentunder movablelimits largeop separator notation depth "
+                      "voffset".split())  # fmt: skip
+ATTRIBUTES = dict.fromkeys(MATHML, MATH_ATTRIBUTES) | {
+    "*": set("class id lang dir title style width height align valign".split()),
     "a": {"href"}, "img": {"src", "alt"}, "video": {"src", "controls", "loop"}, "audio": {"src", "controls"},
     "source": {"src", "type"}, "details": {"open"}, "ol": {"start"}, "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan", "scope"}, "input": {"type", "checked", "disabled"},

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+
 def model_snippets(folder: Path) -> dict[str, str]:
     """For each saved model of the run: file name to the three lines that load it."""
     snippets = {}

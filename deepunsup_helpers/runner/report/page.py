@@ -206,7 +206,9 @@ def _render_data(data: dict[str, Any], output: Output) -> str:
     for kind in (CLAIM_MIME_TYPE, WARNING_MIME_TYPE):
         if kind in data:
             holds = table(data[kind]).get("holds")
-            return _printed(data.get("text/plain", ""), "warning" if kind == WARNING_MIME_TYPE or holds is False else "")
+            return _printed(
+                data.get("text/plain", ""), "warning" if kind == WARNING_MIME_TYPE or holds is False else ""
+            )
     if "text/html" in data:
         return f'<div class="rich">{markup.harmless(data["text/html"])}</div>'
     if "text/markdown" in data:

@@ -15,15 +15,7 @@ from typing import Any
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
 from ..files import write_json
 from ..notebook.files import Notebook
-from ..notebook.outputs import (
-    Failure,
-    claim_problems,
-    collect_claims,
-    collect_metrics,
-    collect_warnings,
-    find_failure,
-    write_figures,
-)  # fmt: skip
+from ..notebook.outputs import Failure, collect, find_failure, write_figures
 from ..notebook.parameters import chosen_values, read_parameters
 from .execution import Outcome, Plan, execute
 from .folder import claim_folder, versions, write_run
@@ -154,14 +146,14 @@ def _facts(request: Request) -> dict[str, Any]:
 def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcome) -> Finished:
     """Write figures, metrics and report; run.json with the final status comes last."""
     cells = _executed_cells(folder / request.notebook.path.name)
-    metrics, claims, warnings = collect_metrics(cells), collect_claims(cells), collect_warnings(cells)
-    problems = metrics.problems + claim_problems(claims)
+    recorded = collect(cells)
+    problems, claims = list(recorded.problems), recorded.claims
     status = "failed" if outcome.status == "completed" and problems else outcome.status
     asked = [] if request.preset == "smoke" else [claim for claim in claims if claim["holds"] is not None]
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
     figures = write_figures(cells, folder)
     flagship = next((figure.file for figure in figures if figure.flagship), None)
-    write_json(folder / "metrics.json", metrics.values)
+    write_json(folder / "metrics.json", recorded.metrics)
     write_json(folder / "claims.json", claims)
     facts = facts | {
         "status": status,
@@ -169,25 +161,25 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "device": outcome.facts.get("device"),
         "gpu": outcome.facts.get("gpu"),
         "threads": outcome.facts.get("threads"),
-        "training_interrupted": metrics.interrupted,
+        "training_interrupted": recorded.interrupted,
         "flagship": f"figures/{flagship}" if flagship else None,
         "error": (failure.error if failure else "") or outcome.message or None,
         "ended_in_cell": failure.count if failure else None,
         "problems": problems,
-        "warnings": warnings,
+        "warnings": recorded.warnings,
         "claims": {"held": sum(claim["holds"] for claim in asked), "asked": len(asked)},
         "cell_seconds": cell_times(cells, outcome),
     }
     try:
         from ..report.page import write_report
 
-        write_report(folder, request=request, facts=facts, metrics=metrics.values, cells=cells, failure=failure)
+        write_report(folder, request=request, facts=facts, recorded=recorded, cells=cells, failure=failure)
     except Exception as error:  # a report that cannot be drawn must not cost the run
         problems.append(f"the report could not be written ({type(error).__name__}: {error}).")
     write_run(folder, facts)
     return Finished(
-        name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, metrics=metrics.values,
-        failure=failure, message=outcome.message, problems=problems, warnings=warnings, claims=asked,
+        name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, metrics=recorded.metrics,
+        failure=failure, message=outcome.message, problems=problems, warnings=recorded.warnings, claims=asked,
         strict=request.strict,
     )  # fmt: skip
 
