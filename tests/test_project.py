@@ -26,7 +26,9 @@ def project() -> dict:
 
 def test_environment_yml_names_the_same_requirements_as_pyproject(project):
     lines = (ROOT / "environment.yml").read_text(encoding="utf-8").split("dependencies:\n")[1].splitlines()
-    conda = dict(requirement(line.strip()[2:]) for line in lines if re.match(r" +- [a-z]", line) and not line.endswith(":"))
+    conda = dict(
+        requirement(line.strip()[2:]) for line in lines if re.match(r" +- [a-z]", line) and not line.endswith(":")
+    )
     assert conda.pop("python") == frozenset([project["requires-python"]])
     assert conda.pop("pip") == frozenset()
     assert conda == dict(requirement(text) for text in project["dependencies"])

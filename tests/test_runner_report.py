@@ -18,8 +18,7 @@ from deepunsup_helpers.runner.notebook.files import notebooks_folder, read_noteb
 from deepunsup_helpers.runner.notebook.outputs import Recorded, collect, find_failure, write_figures
 from deepunsup_helpers.runner.report import html as markup
 from deepunsup_helpers.runner.report.html import formula
-from deepunsup_helpers.runner.report.models import model_snippets
-from deepunsup_helpers.runner.report.page import WIDGET_VIEW, write_report
+from deepunsup_helpers.runner.report.page import WIDGET_VIEW, loading, write_report
 from deepunsup_helpers.runner.run.run import Request
 
 FORMULAS = r"""
@@ -235,36 +234,29 @@ def test_markdown_keeps_local_pictures_and_links_but_not_remote_ones(tmp_path):
     assert html.strip() == "<p>a <b>bold <em>word</em></b> here</p>"
 
 
-def test_the_loading_snippet_builds_the_very_model(tmp_path):
+def test_the_loading_lines_build_the_very_model(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
+    from deepunsup_helpers import save_model
     from deepunsup_helpers.models import MLPAutoencoder
-    from deepunsup_helpers.training import save_model
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DEEPUNSUP_OUTPUT", str(tmp_path))
-        model = MLPAutoencoder(image_shape=(1, 8, 8), latent_dim=2, hidden=(16,))
-        save_model(model)
-    (snippet,) = model_snippets(tmp_path).values()
-    assert len(snippet.splitlines()) == 3
-    names = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        exec(snippet, names)
+    model = MLPAutoencoder(image_shape=(1, 8, 8), latent_dim=2, hidden=(16,))
+    lines, names = loading(save_model(model, tmp_path / "it's.safetensors")), {}
+    monkeypatch.chdir(tmp_path)
+    exec(lines, names)
     for name, weight in model.state_dict().items():
         assert torch.equal(names["model"].state_dict()[name], weight)
+    own = torch.nn.Linear(2, 2)
+    lines, names = loading(save_model(own, tmp_path / "own.safetensors")), {"model": torch.nn.Linear(2, 2)}
+    exec(lines, names)
+    assert "an untrained Linear" in lines and torch.equal(names["model"].weight, own.weight)
 
 
 def test_a_broken_or_foreign_weights_file_costs_nothing(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"short")
-    write_weights(tmp_path / "b.safetensors", {})
-    write_weights(tmp_path / "c.safetensors", {"class": "__main__.Mine", "config": "null"})
-    write_weights(tmp_path / "d.safetensors", {"class": "torch.nn.modules.container.Sequential", "config": "null"})
-    snippets = model_snippets(tmp_path)
-    assert "Sequential()" not in snippets["d.safetensors"] and "built as in the notebook" in snippets["d.safetensors"]
-    assert "not a readable" in snippets["a.safetensors"] and "load_file" in snippets["b.safetensors"]
-    assert (
-        "Mine is defined in the notebook" in snippets["c.safetensors"] and "model = Mine()" in snippets["c.safetensors"]
-    )
+    (tmp_path / "b.safetensors").mkdir()
+    write_weights(tmp_path / "c.safetensors", {})
+    assert [loading(path)[0] for path in sorted(tmp_path.iterdir())] == ["#", "#", "f"]
+    assert "untrained model" in loading(tmp_path / "c.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -313,8 +305,10 @@ WAYS_OUT = {
     "a processing instruction": "<?x ><meta http-equiv=refresh content='0;url=ADDRESS'>?>",
     "a form": "<form id=f action=ADDRESS><button autofocus id=go>send</button></form><input form=f type=image src=ADDRESS>",
     "a math that hides a style": "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=ADDRESS&gt;'>",
-    "sources": "<img srcset='ADDRESS 2x'><video poster=ADDRESS></video><audio src=ADDRESS></audio><picture><source srcset=ADDRESS>",
-    "styles": "<p style='background:url(ADDRESS)'>a</p><style>@import url(ADDRESS);</style><ul style='list-style:url(ADDRESS)'><li>",
+    "sources": "<img srcset='ADDRESS 2x'><video poster=ADDRESS></video><audio src=ADDRESS></audio>"
+    "<picture><source srcset=ADDRESS>",
+    "styles": "<p style='background:url(ADDRESS)'>a</p><style>@import url(ADDRESS);</style>"
+    "<ul style='list-style:url(ADDRESS)'><li>",
     "frames": "<iframe srcdoc='<img src=ADDRESS>'></iframe><iframe src=ADDRESS></iframe><object data=ADDRESS></object>",
     "an svg": "<svg><image href=ADDRESS /><use href='ADDRESS#a' /><script>fetch('ADDRESS')</script></svg>",
     "a script": "<script>location = 'ADDRESS'</script><img src=x onerror=\"location='ADDRESS'\"><base href=ADDRESS>",
@@ -342,7 +336,7 @@ def test_nothing_lets_a_request_out(tmp_path, chromium):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     cells = []
-    for number, (name, way) in enumerate(WAYS_OUT.items()):
+    for number, way in enumerate(WAYS_OUT.values()):
         way = way.replace("ADDRESS", f"http://127.0.0.1:{server.server_port}/{number}")
         shown = {"text/html": way, "text/markdown": way, "text/latex": way, "image/svg+xml": SVG.format(way)}
         outputs = [new_output("display_data", data={kind: data}) for kind, data in shown.items()]

@@ -46,7 +46,9 @@ def run_defaults(notebook: Notebook) -> tuple[dict, float]:
 def require_completed(notebook: Notebook, outcome: Outcome, cells: list[dict]) -> None:
     """Raise a CommandError that says why a run is not good enough to be stored or measured."""
     recorded = collect(cells)
-    problems = recorded.problems + [f"Does not hold: {claim['text']}" for claim in recorded.claims if claim["holds"] is False]
+    problems = recorded.problems + [
+        f"Does not hold: {claim['text']}" for claim in recorded.claims if claim["holds"] is False
+    ]
     if outcome.status == "completed" and not problems:
         return
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)

@@ -9,13 +9,13 @@ from typing import Any
 import jinja2
 
 from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
+from deepunsup_helpers.saving import MODELS, read_header
 
 from ..files import write_text
 from ..notebook.files import source_of, tags_of
 from ..notebook.outputs import Failure, Output, Recorded, claims_summary, count_of, decoded, outputs_of, table
 from ..notebook.parameters import read_parameters
 from . import html as markup
-from .models import model_snippets
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATUS_WORDS = {
@@ -64,7 +64,7 @@ def write_report(
         metrics={name: number(value) for name, value in recorded.metrics.items()},
         flagship=next((block for block in blocks if block.get("flagship")), None),
         parameters=parameter_rows(request),
-        models={name: markup.code(text) for name, text in model_snippets(folder).items()},
+        models={path.name: markup.code(loading(path)) for path in sorted(folder.glob("*.safetensors"))},
         blocks=blocks,
         contents=[heading for heading in headings if heading[0] in (2, 3)],  # the title is left out
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8") + markup.code_style(),
@@ -111,6 +111,19 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def loading(path: Path) -> str:
+    """The lines that load a saved model."""
+    try:
+        name = read_header(path).class_name or ""
+    except (OSError, ValueError) as error:
+        return f"# {' '.join(str(error).split())}"
+    load = "from deepunsup_helpers import load_model"
+    if name.startswith(MODELS):
+        return f"{load}\nmodel = load_model({path.name!r})"
+    kind = name.rpartition(".")[2] or "model"
+    return f"{load}\nmodel = load_model({path.name!r}, model)  # model: an untrained {kind}, built as in the notebook"
 
 
 def first_rows(path: Path) -> dict[str, Any]:
