@@ -95,34 +95,3 @@ def test_two_workers_see_half_of_the_cores_each(tmp_path):
     ]
     subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
     assert {(tmp_path / f"threads_{name}").read_text() for name in "ab"} == {str(max(1, os.cpu_count() // 2))}
-
-
-def test_the_readme_shows_the_measured_times():
-    """One source: the notebooks' metadata; `make times` writes both."""
-    from times import readme_table, with_table
-
-    from deepunsup_helpers.runner.notebook.files import course
-
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_table(readme, readme_table(course())) == readme, "run: tools/times.py --table-only --readme README.md"
-
-
-def test_what_the_readme_names_is_there():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in re.findall(r"\]\(((?!http)[^)]+)\)", readme):
-        assert (ROOT / path).exists(), path
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"(?:`|^    )make ([a-z-]+)", readme, re.M))
-    assert {"run", "test", "lab", "course", "times"} <= targets
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, re.M), f"make {target}"
-
-
-def test_the_code_is_lint_free():
-    pytest.importorskip("ruff", reason="ruff comes with the extra [dev]")
-    run = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise", str(ROOT)],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout

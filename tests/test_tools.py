@@ -12,6 +12,7 @@ from times import readme_table, with_table, write_seconds
 from toy_notebooks import code, variables, write
 
 from deepunsup_helpers.runner.errors import CommandError
+from deepunsup_helpers.runner.notebook.digest import code_digest
 from deepunsup_helpers.runner.notebook.files import course, read_notebook
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
@@ -49,6 +50,7 @@ def test_execute_stores_outputs_only_when_all_went_well(folder):
     assert stored.cells[2].outputs[0].text == "4\n" and "papermill" not in json.dumps(stored)
     assert [cell.id for cell in stored.cells] == [cell.id for cell in nbformat.read(good, as_version=4).cells]
     assert not normalise_file(good), "what is stored is normal"
+    assert stored.metadata.deepunsup.digest == code_digest(read_notebook(good)), "which code made these outputs"
 
 
 def test_execute_stores_nothing_when_a_claim_does_not_hold(folder):
@@ -121,3 +123,17 @@ def test_times_measures_and_renews_the_readme_from_the_metadata(folder):
     assert with_table(text, readme_table(course(folder))) == text, "a second time changes nothing"
     with pytest.raises(CommandError, match="course map"):
         with_table("no marks", "")
+
+
+def test_the_map_shows_parts_and_how_many_claims_held_where_that_was_measured(tmp_path):
+    claims = {"seeds": [100, 101], "shares": {"one is less than two": [2, 2], "two is less than one": [0, 2]}}
+    write(tmp_path / "notebooks" / "04_toy.ipynb", title="A toy", claims=claims)
+    write(tmp_path / "notebooks" / "08_other.ipynb", title="Another", seconds=12)
+    write(tmp_path / "notebooks" / "23_third.ipynb", title="A third")
+    assert readme_table(course(tmp_path)).splitlines()[2:] == [
+        "| | **Autoencoders** | | |",
+        "| 04 | [A toy](notebooks/04_toy.ipynb) | not measured | 2 of 4 |",
+        "| 08 | [Another](notebooks/08_other.ipynb) | 12 s | |",
+        "| | **At work** | | |",
+        "| 23 | [A third](notebooks/23_third.ipynb) | not measured | |",
+    ]

@@ -11,6 +11,7 @@ from deepunsup_helpers.runner.cli import main
 from deepunsup_helpers.runner.console import Progress, stopping
 from deepunsup_helpers.runner.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, CommandError
 from deepunsup_helpers.runner.files import notebook_text, write_text
+from deepunsup_helpers.runner.notebook.digest import code_digest
 from deepunsup_helpers.runner.notebook.files import Notebook, find_notebook, read_notebook
 from deepunsup_helpers.runner.notebook.outputs import collect, find_failure
 from deepunsup_helpers.runner.run.execution import Outcome, Plan
@@ -69,6 +70,7 @@ def execute(nb: tuple[str, ...]) -> None:
     """
     for notebook in [find_notebook(text) for text in nb]:
         content, seconds = run_defaults(notebook)
+        content["metadata"].setdefault("deepunsup", {})["digest"] = code_digest(notebook)  # what made these outputs
         write_text(notebook.path, notebook_text(normalised(content)))
         click.echo(f"{notebook.name}: executed in {seconds:.1f} s and stored")
 

@@ -13,6 +13,14 @@ from deepunsup_helpers.runner.files import notebook_text, write_text
 from deepunsup_helpers.runner.notebook.files import Notebook, course, find_notebook
 
 MAP = re.compile(r"(<!-- course map: begin[^>]*-->\n).*?(<!-- course map: end -->)", flags=re.DOTALL)
+PARTS = {  # by the number of their first notebook
+    0: "Before the networks",
+    4: "Autoencoders",
+    9: "Variational autoencoders",
+    14: "Adversarial networks",
+    19: "Beyond",
+    23: "At work",
+}
 
 
 def write_seconds(notebook: Notebook, seconds: int) -> None:
@@ -23,11 +31,24 @@ def write_seconds(notebook: Notebook, seconds: int) -> None:
 
 
 def readme_table(notebooks: list[Notebook]) -> str:
-    """The map of the course in Markdown: number, title, measured time; made from the notebooks' metadata alone."""
-    lines = ["| | notebook | default run |", "|---|---|---|"]
+    """The map of the course in Markdown: parts, numbers, titles, times, claims; made from the notebooks' metadata alone.
+
+    `metadata.deepunsup.claims.shares` maps a claim's text to [held, asked] over seeds; the map shows their sums, in a
+    column that is there as soon as one notebook has them.
+    """
+    measured = any("claims" in notebook.about for notebook in notebooks)
+    lines = ["| | notebook | default run |" + " claims held |" * measured, "|---|---|---|" + "---|" * measured]
+    part = None
     for notebook in notebooks:
+        begun = max(first for first in PARTS if first <= int(notebook.number))
+        if begun != part:
+            part = begun
+            lines.append(f"| | **{PARTS[part]}** | |" + " |" * measured)
         seconds = f"{notebook.seconds:.0f} s" if notebook.seconds is not None else "not measured"
-        lines.append(f"| {notebook.number} | [{notebook.title}](notebooks/{notebook.path.name}) | {seconds} |")
+        line = f"| {notebook.number} | [{notebook.title}](notebooks/{notebook.path.name}) | {seconds} |"
+        shares = notebook.about.get("claims", {}).get("shares", {}).values()
+        held, asked = (sum(share[k] for share in shares) for k in (0, 1))
+        lines.append(line + (f" {held} of {asked} |" if asked else " |") * measured)
     return "\n".join(lines) + "\n"
 
 
