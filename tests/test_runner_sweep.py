@@ -1,25 +1,28 @@
-"""Sweeps of tiny notebooks: each point once, whatever happens meanwhile; what is told, and what is kept."""
+"""Sweeps: each trial once, whatever happens meanwhile; what is told, and what is kept. Most without a kernel."""
 
 import csv
 import json
 import os
 import random
 import signal
-import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from fake_runs import FakeRuns
 from toy_notebooks import code, command, deepunsup, facts, png, variables, write
 
+from deepunsup_helpers.runner.errors import CommandError
 from deepunsup_helpers.runner.sweep import sweep
-from deepunsup_helpers.runner.sweep.trial import data_fingerprint, gpus, notebook_digest, trial_key
+from deepunsup_helpers.runner.sweep import trial as trial_module
+from deepunsup_helpers.runner.sweep.trial import data_digest, gpus, trial_key
 
 LOG = """
-import os, time
-from deepunsup_helpers import record
+import json, os, time
+from deepunsup_helpers import claim, record
 def log(what):
     with open("log.txt", "a") as file:
         file.write(f"{what} {epochs} {rate}\\n")
@@ -31,8 +34,9 @@ if rate == 3:
     raise ValueError("three is <too> much")
 seen = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
 with open(os.path.join(os.environ["DEEPUNSUP_OUTPUT"], "seen.json"), "w") as file:
-    import json; json.dump(seen, file)
+    json.dump(seen, file)
 record(loss=rate ** 2 + epochs, share=1 / (epochs + 1))
+claim("one epoch is enough", epochs == 1)
 """
 FIGURE = f"""
 from IPython.display import display
@@ -43,9 +47,8 @@ log("end")
 
 def toy(folder: Path, *cells, **about) -> Path:
     """A notebook 04 that writes log.txt beside itself."""
-    return write(
-        folder / "notebooks" / "04_toy.ipynb", code(LOG), *cells, code(WORK), code(FIGURE, "flagship"), **about
-    )
+    cells = (code(LOG), *cells, code(WORK), code(FIGURE, "flagship"))
+    return write(folder / "notebooks" / "04_toy.ipynb", *cells, **about)
 
 
 def ends(folder: Path, what: str = "end") -> list[str]:
@@ -57,8 +60,8 @@ def ends(folder: Path, what: str = "end") -> list[str]:
     return [line.removeprefix(f"{what} ") for line in lines if line.startswith(what)]
 
 
-def points(folder: Path) -> dict[str, tuple[int, int]]:
-    """Key to the inode and time of its run.json, once every file of the point has been found whole."""
+def trials(folder: Path) -> dict[str, tuple[int, int]]:
+    """Key to the inode and time of its run.json, once every file of the trial has been found whole."""
     found = {}
     for place in (folder / "trials").glob("*"):
         for path in [*place.glob("*.json"), *place.glob("*.ipynb")]:
@@ -69,224 +72,398 @@ def points(folder: Path) -> dict[str, tuple[int, int]]:
     return found
 
 
-def table(folder: Path) -> list[dict[str, str]]:
-    with open(folder / "results.csv", newline="", encoding="utf-8") as file:
+def table(folder: Path, name: str = "results.csv") -> list[dict[str, str]]:
+    with open(folder / name, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
+
+
+# With kernels
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
-    """Two jobs over 2 x 3 points, of which two fail; begun again; begun with one value more."""
+    """Two jobs over 2 x 2 trials, of which two fail."""
     folder = tmp_path_factory.mktemp("swept")
     toy(folder, seconds=2)
-    words = ["sweep", "04", "-p", "epochs=1..2", "--jobs", "2", "-o", "out"]
-    first = deepunsup(*words, "-p", "rate=0.5,1,3", cwd=folder)
-    before = points(folder / "out")
-    again = deepunsup(*words, "-p", "rate=0.5,1,3", cwd=folder)
-    more = deepunsup(*words, "-p", "rate=0.5,1,2", cwd=folder)
-    return folder, first, again, more, before
+    words = ["sweep", "04", "-p", "epochs=1..2", "--jobs", "2", "-o", "out", "-p", "rate=0.5,3"]
+    return folder, deepunsup(*words, cwd=folder)
 
 
 def test_a_sweep_runs_every_combination_and_tells_failures(swept):
-    folder, first, _, _, before = swept
-    assert first.returncode == 1 and len(before) == 6
+    folder, done = swept
+    assert done.returncode == 1 and len(trials(folder / "out")) == 4 and done.stderr == ""
     assert (
-        "6 runs (epochs: 2, rate: 3); about 6.0 s, going by the default run; 2 at once; results in out" in first.stdout
+        "4 runs (epochs: 2, rate: 2); about 4.0 s, going by the default run; 2 at once; results in out" in done.stdout
     )
-    assert "4 completed, 2 failed (--retry-failed runs them again)" in first.stdout
-    failed = [line for line in first.stdout.splitlines() if "three is <too> much" in line]
+    assert "2 completed, 2 failed (--retry-failed runs them again)" in done.stdout
+    assert "claims: 1 of 4 hold; least often: 'one epoch is enough', 0 of 1 at epochs=" in done.stdout
+    failed = [line for line in done.stdout.splitlines() if "three is <too> much" in line]
     assert len(failed) == 2 and all("rate=3.0: failed, ValueError" in line and "report.html" in line for line in failed)
-    assert first.stderr == ""
 
 
-def test_finished_points_are_not_run_again(swept):
-    folder, _, again, more, before = swept
-    assert "6 of them there already" in again.stdout and again.returncode == 1
-    after = points(folder / "out")
-    assert {key: after[key] for key in before} == before and len(after) == 8
-    assert "6 runs (epochs: 2, rate: 3), 4 of them there already" in more.stdout and more.returncode == 0
-    assert sorted(ends(folder)) == sorted(f"{epochs} {rate}" for epochs in (1, 2) for rate in (0.5, 1.0, 2.0))
-    assert len(ends(folder, "begin")) == 8, "a failed point is not repeated unasked"
-
-
-def test_the_table_holds_every_point_of_the_folder(swept):
+def test_the_table_holds_every_run(swept):
     rows = table(swept[0] / "out")
-    assert [(row["epochs"], row["rate"]) for row in rows] == [
-        (e, r) for e in "12" for r in ("0.5", "1.0", "2.0", "3.0")
-    ]
+    assert [(row["epochs"], row["rate"]) for row in rows] == [(e, r) for e in "12" for r in ("0.5", "3.0")]
     for row in rows:
         told = facts(swept[0] / "out" / row["folder"])
         assert told["status"] == row["status"] == ("failed" if row["rate"] == "3.0" else "completed")
         if row["status"] == "completed":
             assert float(row["loss"]) == float(row["rate"]) ** 2 + int(row["epochs"])
+            threads = facts(swept[0] / "out" / row["folder"], "seen.json")["OMP_NUM_THREADS"]
+            assert threads in ("1", str(max(1, len(os.sched_getaffinity(0)) // 2)))
         else:
             assert row["loss"] == "" and row["error"] == "ValueError: three is <too> much"
         assert row["dataset"] == "strokes" and row["sizes"] == "[2, 4]"
         assert told["command"] == f"deepunsup run 04 -p epochs={row['epochs']} -p rate={row['rate']}"
 
 
-def test_each_of_two_jobs_has_half_of_the_cores(swept):
-    share = str(max(1, len(os.sched_getaffinity(0)) // 2)) if hasattr(os, "sched_getaffinity") else None
-    for place in (swept[0] / "out" / "trials").iterdir():
-        if facts(place)["status"] == "completed":
-            assert facts(place, "seen.json")["OMP_NUM_THREADS"] in ("1", share)
-
-
 def test_nothing_is_left_lying_about(swept):
     assert {path.name for path in (swept[0] / "out").iterdir()} == {
-        "trials", "running", "locks", "status", "source", "results.csv", "summary.html",
+        "trials", "running", "locks", "status", "source", "results.csv", "claims.csv", "summary.html",
     }  # fmt: skip
     assert not list((swept[0] / "out" / "running").iterdir()) and not list((swept[0] / "out" / "status").iterdir())
 
 
-def test_failures_are_repeated_on_request(tmp_path):
-    path = toy(tmp_path, code('if os.path.exists("broken"): raise OSError("broken")'))
-    (path.parent / "broken").touch()
-    words = ["sweep", "04", "-p", "epochs=1..2", "-o", "out"]
-    assert deepunsup(*words, cwd=tmp_path).returncode == 1
-    (path.parent / "broken").unlink()
-    assert deepunsup(*words, cwd=tmp_path).returncode == 1 and ends(tmp_path) == []
-    assert deepunsup(*words, "--retry-failed", cwd=tmp_path).returncode == 0
-    before = points(tmp_path / "out")
-    assert deepunsup(*words, "--retry-failed", cwd=tmp_path).returncode == 0
-    assert points(tmp_path / "out") == before and ends(tmp_path) == ["1 0.5", "2 0.5"]
+def start(folder: Path, *words, **streams) -> subprocess.Popen:
+    """A sweep of its own process group, as a terminal starts it."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    return subprocess.Popen(command("sweep", "04", "-o", "out", "--jobs", "2", *words), cwd=folder, env=variables(),
+                            start_new_session=True, text=True, **streams)  # fmt: skip
 
 
-def test_what_a_key_depends_on(tmp_path):
-    from deepunsup_helpers.runner.notebook.files import read_notebook
-
-    plain = read_notebook(toy(tmp_path / "a"))
-    digest = notebook_digest(plain)
-    content = json.loads(json.dumps(plain.content))
-    content["cells"][0]["source"] = "# Another title"
-    content["cells"][-1]["outputs"] = []
-    assert notebook_digest(type(plain)(plain.path, content)) == digest, "prose and outputs do not count"
-    content["cells"][-1]["source"] += " "
-    assert notebook_digest(type(plain)(plain.path, content)) != digest
-
-    parameters = {"epochs": 1, "rate": 0.5}
-    key = trial_key(digest, "package", parameters)
-    assert key == trial_key(digest, "package", dict(reversed(parameters.items())))
-    others = [
-        (digest, "other", parameters),
-        ("other", "package", parameters),
-        (digest, "package", {"epochs": 1, "rate": 1.0}),
-    ]
-    assert len({key, *(trial_key(*other) for other in others)}) == 4
+def kin(process: subprocess.Popen) -> list[psutil.Process]:
+    """The processes that a command started, now."""
+    return psutil.Process(process.pid).children(recursive=True)
 
 
-def test_the_data_belong_to_the_key(tmp_path, monkeypatch):
-    images, table_file, data = tmp_path / "images", tmp_path / "t.csv", tmp_path / "data" / "MNIST" / "raw"
-    data.mkdir(parents=True)
-    images.mkdir()
-    (images / "a.png").write_bytes(b"1")
-    table_file.write_text("x\n1\n")
-    (data / "train-images-idx3-ubyte").write_bytes(b"1")
-    monkeypatch.setenv("DEEPUNSUP_DATA", str(tmp_path / "data"))
-    from deepunsup_helpers.runner.sweep import trial as module
-
-    def prints():
-        module._fingerprint.cache_clear()
-        requested = [f"folder:{images}", f"csv:{table_file}", "mnist", "strokes", "kmnist"]
-        return [data_fingerprint({"dataset": value}) for value in requested]
-
-    before = prints()
-    assert prints() == before
-    (images / "b.png").write_bytes(b"2")
-    table_file.write_text("x\n2\n")
-    (data / "train-images-idx3-ubyte").write_bytes(b"12")
-    after = prints()
-    assert [a != b for a, b in zip(before, after)] == [True, True, True, False, False]
+def gone(processes: list[psutil.Process], seconds: float) -> bool:
+    """Whether all of them end within some seconds."""
+    return not psutil.wait_procs(processes, timeout=seconds)[1]
 
 
-def test_a_changed_notebook_is_computed_anew_and_the_old_figures_are_left_out(tmp_path):
-    path = toy(tmp_path)
-    words = ["sweep", "04", "-p", "epochs=1..2", "-o", "out"]
-    assert deepunsup(*words, cwd=tmp_path).returncode == 0
-    path.write_text(path.read_text().replace("rate ** 2 + epochs", "rate ** 2 + 10 * epochs"))
-    assert deepunsup(*words, cwd=tmp_path).returncode == 0
-    assert [float(row["loss"]) for row in table(tmp_path / "out")] == [10.25, 20.25]
-    assert len(points(tmp_path / "out")) == 4
-    assert "2 more runs in this folder are left out" in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
-
-
-def test_two_sweeps_into_one_folder_do_no_harm(tmp_path):
+def test_killed_at_random_moments(tmp_path):
+    """After SIGKILL and starting again each trial is there once, whole, and was not touched after it was finished."""
     toy(tmp_path)
-    lines = [["sweep", "04", "-p", f"epochs={values}", "-o", "out", "--jobs", "2"] for values in ("1..4", "3..6")]
-    both = [subprocess.Popen(command(*line), cwd=tmp_path, env=variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                             text=True) for line in lines]  # fmt: skip
-    for process in both:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0 and err == "" and "4 completed" in out
-    assert sorted(ends(tmp_path)) == [f"{epochs} 0.5" for epochs in range(1, 7)]
-    assert len(points(tmp_path / "out")) == 6
-
-
-def test_killed_at_twenty_random_moments(tmp_path):
-    """After SIGKILL and starting again, each point is there once, whole, and was not touched after it was finished."""
-    toy(tmp_path)
-    words = ["sweep", "04", "-p", "epochs=1..18", "-o", "out", "--jobs", "2"]
     generator = random.Random(20)
     seen: dict[str, tuple[int, int]] = {}
-    counted: dict[str, int] = {}
-    for _ in range(20):
-        process = subprocess.Popen(command(*words), cwd=tmp_path, env=variables(), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
-        time.sleep(generator.uniform(0.1, 4.0))
-        if generator.random() < 0.5:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+    for _ in range(4):
+        process = start(tmp_path, "-p", "epochs=1..6", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(generator.uniform(0.5, 4.0))
+        children = kin(process)
+        process.kill()
         process.wait()
-        now = points(tmp_path / "out") if (tmp_path / "out").exists() else {}
+        assert gone(children, 8), "kernels and workers of a killed command do not stay"
+        now = trials(tmp_path / "out") if (tmp_path / "out").exists() else {}
         assert {key: now[key] for key in seen} == seen
         seen = now
-        for key in now:
-            epochs = facts(tmp_path / "out" / "trials" / key, "parameters.json")["epochs"]
-            counted.setdefault(key, ends(tmp_path).count(f"{epochs} 0.5"))
-    last = deepunsup(*words, cwd=tmp_path, timeout=200)
-    assert last.returncode == 0 and "18 completed" in last.stdout, last.stderr
-    now = points(tmp_path / "out")
-    assert len(now) == 18 and {key: now[key] for key in seen} == seen
-    for key, count in counted.items():
-        epochs = facts(tmp_path / "out" / "trials" / key, "parameters.json")["epochs"]
-        assert ends(tmp_path).count(f"{epochs} 0.5") == count, "a finished point was run again"
-    assert [row["epochs"] for row in table(tmp_path / "out")] == [str(epochs) for epochs in range(1, 19)]
+    last = deepunsup("sweep", "04", "-p", "epochs=1..6", "-o", "out", "--jobs", "2", cwd=tmp_path)
+    assert last.returncode == 0 and "6 completed" in last.stdout, last.stderr
+    now = trials(tmp_path / "out")
+    assert len(now) == 6 and {key: now[key] for key in seen} == seen
+    assert [row["epochs"] for row in table(tmp_path / "out")] == [str(epochs) for epochs in range(1, 7)]
     assert not list((tmp_path / "out" / "running").iterdir())
 
 
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_kernel(tmp_path):
-    toy(tmp_path, code("if epochs == 2:\n    import pathlib\n    pathlib.Path('pid.txt').write_text(str(os.getpid()))\n"
-                       "    time.sleep(60)"))  # fmt: skip
-    words = ["sweep", "04", "-p", "epochs=1..4", "-o", "out", "--jobs", "2"]
-    process = subprocess.Popen(command(*words), cwd=tmp_path, env=variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, start_new_session=True)  # fmt: skip
+    toy(tmp_path, code("if epochs == 2:\n    open('waits', 'w').close()\n    time.sleep(60)"))
+    process = start(tmp_path, "-p", "epochs=1..3")
     until = time.monotonic() + 60
-    while not (tmp_path / "notebooks" / "pid.txt").exists() or len(ends(tmp_path)) < 3:
+    while not (tmp_path / "notebooks" / "waits").exists() or len(ends(tmp_path)) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)
+    children = kin(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group
     out, err = process.communicate(timeout=40)
-    assert process.returncode == 130 and "interrupted: give the same command again" in out and "Traceback" not in err
-    assert len(points(tmp_path / "out")) == 3 and len(table(tmp_path / "out")) == 3
-    pid = int((tmp_path / "notebooks" / "pid.txt").read_text())
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    assert not list((tmp_path / "out" / "running").iterdir())
+    assert process.returncode == 130 and "interrupted: give the same command again" in out and err == ""
+    assert len(trials(tmp_path / "out")) == 2 and len(table(tmp_path / "out")) == 2
+    assert gone(children, 2) and not list((tmp_path / "out" / "running").iterdir())
 
 
-def test_gpus_are_taken_in_turn(tmp_path):
+@pytest.mark.parametrize("moment", [0.35, 0.9])
+def test_ctrl_c_in_the_first_seconds(tmp_path, moment):
+    toy(tmp_path)
+    process = start(tmp_path, "-p", "epochs=1..3")
+    time.sleep(moment)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=40)
+    assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in out + err and "rror" not in out + err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no terminals to close")
+def test_a_closed_terminal_ends_a_sweep_that_keeps_its_tables(tmp_path):
+    """What is finished is in the tables though nobody can be told any more."""
+    import pty
+
+    toy(tmp_path, code("if epochs == 2:\n    open('waits', 'w').close()\n    time.sleep(60)"))
+    ours, theirs = pty.openpty()
+    process = start(tmp_path, "-p", "epochs=1..2", stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    until = time.monotonic() + 60
+    while not (tmp_path / "notebooks" / "waits").exists() or not ends(tmp_path):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    children = kin(process)
+    os.close(ours)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert process.wait(timeout=40) in (129, 130)
+    assert len(table(tmp_path / "out")) == 1 and (tmp_path / "out" / "summary.html").exists()
+    assert gone(children, 2) and not list(tmp_path.glob("out/.*")), "no half-written file"
+
+
+# Without kernels
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    """Runs of a toy notebook in this process; three is too much."""
+
+    def answer(parameters):
+        if parameters["rate"] == 3:
+            raise ValueError("three is <too> much")
+        return {"loss": parameters["rate"] ** 2 + parameters["epochs"]}
+
+    fake = FakeRuns(answer)
+    monkeypatch.setattr(trial_module, "run_notebook", fake)
+    monkeypatch.delenv("DEEPUNSUP_DATA", raising=False)
+    quiet = "from deepunsup_helpers import record\nrecord(loss=1, height=2)"
+    write(
+        tmp_path / "notebooks" / "04_toy.ipynb", code(quiet), seconds=2, presets={"small": {"epochs": 9, "rate": 2.0}}
+    )
+    return fake
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Begin a sweep into out/; returns its result, which has what was told as `lines`."""
+
+    def begin(output="out", **options):
+        lines: list[str] = []
+        values = options.pop("values", {"epochs": "1..2"})
+        result = sweep("04", values, output=output, cwd=tmp_path, tell=lines.append, **options)
+        result.lines = lines
+        return result
+
+    return begin
+
+
+def test_finished_trials_are_not_run_again(runs, begin, tmp_path):
+    first = begin(values={"epochs": "1..2", "rate": "0.5,1,3"})
+    before = trials(tmp_path / "out")
+    again = begin(values={"epochs": "1..2", "rate": "0.5,1,3"})
+    assert first.exit_code == again.exit_code == 1 and "6 of them there already" in again.lines[0]
+    assert "4 completed, 2 failed (--retry-failed runs them again); all of them were there already" in again.lines
+    assert trials(tmp_path / "out") == before and len(runs.begun) == 6
+    more = begin(values={"epochs": "1..2", "rate": "0.5,1,2"})
+    assert "6 runs (epochs: 2, rate: 3), 4 of them there already" in more.lines[0] and more.exit_code == 0
+    after = trials(tmp_path / "out")
+    assert {key: after[key] for key in before} == before and len(after) == 8 == len(runs.begun)
+    assert begin(values={"epochs": "1..2", "rate": "0.5,1,2"}).exit_code == 0 and len(runs.begun) == 8
+
+
+def test_failures_are_repeated_on_request(runs, begin, tmp_path):
+    works, runs.answer = runs.answer, lambda parameters: 1 / 0
+    assert begin().exit_code == 1
+    runs.answer = works
+    assert begin().exit_code == 1 and len(runs.begun) == 2
+    mended = begin(retry_failed=True)
+    assert mended.exit_code == 0 and "2 completed" in mended.lines and len(runs.begun) == 4
+    before = trials(tmp_path / "out")
+    assert begin(retry_failed=True).exit_code == 0 and trials(tmp_path / "out") == before
+
+
+def test_what_a_key_depends_on():
+    parameters = {"epochs": 1, "rate": 0.5}
+    key = trial_key(("code", "data"), parameters)
+    assert key == trial_key(("code", "data"), dict(reversed(parameters.items())))
+    others = [
+        (("other", "data"), parameters),
+        (("code", "other"), parameters),
+        (("code", "data"), {"epochs": 1, "rate": 1.0}),
+    ]
+    assert len({key, *(trial_key(*other) for other in others)}) == 4
+
+
+def test_the_data_belong_to_the_key(tmp_path):
+    images, file, raw = tmp_path / "images", tmp_path / "t.csv", tmp_path / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    images.mkdir()
+    (images / "a.png").write_bytes(b"1")
+    file.write_text("x\n1\n")
+    (raw / "train-images-idx3-ubyte").write_bytes(b"1")
+
+    def digests():
+        names = [f"folder:{images}", f"csv:{file}", "fashion_mnist", "strokes", "kmnist"]
+        return [data_digest([name], str(tmp_path / "data")) for name in names]
+
+    before = digests()
+    assert digests() == before
+    (images / "b.png").write_bytes(b"2")
+    file.write_text("x\n2\n")
+    (raw / "train-images-idx3-ubyte").write_bytes(b"12")
+    assert [a != b for a, b in zip(before, digests())] == [True, True, True, False, False]
+
+
+def test_a_changed_notebook_is_computed_anew_and_the_old_runs_are_left_out(runs, begin, tmp_path):
+    begin()
+    path = tmp_path / "notebooks" / "04_toy.ipynb"
+    path.write_text(path.read_text().replace("loss=1", "loss=10"))
+    runs.answer = lambda parameters: {"loss": 10.0 * parameters["epochs"]}
+    assert begin().exit_code == 0
+    assert [float(row["loss"]) for row in table(tmp_path / "out")] == [10, 20] and len(trials(tmp_path / "out")) == 4
+    assert "2 more runs in this folder are left out" in (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_nothing_is_filed_under_a_key_that_has_ceased_to_be_true(runs, begin, tmp_path, jobs):
+    """A module beside the notebook changes while the second of six runs is under way."""
+    path = tmp_path / "notebooks" / "04_toy.ipynb"
+    path.write_text(path.read_text().replace("record(loss=1,", "import beside; record(loss=1,"))
+    module = tmp_path / "notebooks" / "beside.py"
+    module.write_text("x = 1\n")
+    works = runs.answer
+
+    def answer(parameters):
+        if parameters["epochs"] == 2 and module.read_text() == "x = 1\n":
+            module.write_text("x = 2\n")
+        return works(parameters)
+
+    runs.answer = answer
+    cut = begin(values={"epochs": "1..6"}, jobs=jobs)
+    kept = trials(tmp_path / "out")
+    assert cut.exit_code == 1 and len(kept) <= 1 and len(runs.begun) <= 1 + jobs
+    assert "give the same command again to go on with the new" in "\n".join(cut.lines)
+    again = begin(values={"epochs": "1..6"}, jobs=jobs)
+    assert again.exit_code == 0 and len(again.rows) == 6 and len(trials(tmp_path / "out")) == 6 + len(kept)
+
+
+def test_what_the_notebook_cannot_reach_changes_no_key(runs, begin, tmp_path):
+    begin()
+    (tmp_path / "notebooks" / "elsewhere.py").write_text("x = 1\n")
+    assert "2 of them there already" in begin().lines[0]
+
+
+def test_two_sweeps_into_one_folder_do_no_harm(runs, begin, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    runs.seconds = 0.2
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(begin, values={"epochs": values}, jobs=2) for values in ("1..4", "3..6")]
+        for future in both:
+            assert future.result().exit_code == 0 and len(future.result().rows) == 4
+    assert sorted(one["epochs"] for one in runs.ended) == [1, 2, 3, 4, 5, 6] and len(trials(tmp_path / "out")) == 6
+
+
+def damage(place: Path, how: str) -> None:
+    """Spoil a finished trial."""
+    if how == "cut off":
+        (place / "metrics.json").write_text('{"loss": 1')
+    elif how == "no UTF-8":
+        (place / "run.json").write_bytes(b'{"status": "completed\xff"}')
+    elif how == "wrong type":
+        (place / "metrics.json").write_text('{"loss": "much"}')
+    elif how == "no number":
+        (place / "metrics.json").write_text('{"loss": NaN}')
+    elif how == "a list":
+        (place / "run.json").write_text("[1]")
+    elif how == "deep":
+        (place / "run.json").write_text("[" * 100_000)
+    elif how == "claims":
+        (place / "claims.json").write_text('[{"text": "a"}]')
+    else:
+        (place / "run.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "how", ["cut off", "no UTF-8", "wrong type", "no number", "a list", "deep", "claims", "missing"]
+)
+def test_a_damaged_run_is_put_aside_and_computed_again(runs, begin, tmp_path, how):
+    begin()
+    places = sorted((tmp_path / "out" / "trials").iterdir())
+    damage(places[0], how)
+    again = begin()
+    assert again.exit_code == 0 and len(again.rows) == 2 and len(runs.begun) == 3
+    assert "1 damaged (computed again, the old files kept in damaged/)" in again.lines[0]
+    assert len(list((tmp_path / "out" / "damaged").iterdir())) == 1 and len(trials(tmp_path / "out")) == 2
+    assert len(table(tmp_path / "out")) == 2
+
+
+def test_other_damage_in_the_folder_does_no_harm(runs, begin, tmp_path):
+    begin()
+    (tmp_path / "out" / "status" / "x.json").write_bytes(b"\xff")
+    (tmp_path / "out" / "trials" / "note.txt").write_text("mine")
+    (tmp_path / "out" / "search.log").write_bytes(b"\xff{")
+    assert begin(values={"epochs": "1..3"}).exit_code == 0 and len(table(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("name", ["trials", "status", "source"])
+def test_a_file_in_the_place_of_a_folder_is_named(runs, begin, tmp_path, name):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("")
+    with pytest.raises(CommandError, match=f"cannot make the sweep's folder: File exists: .*{name}"):
+        begin()
+    assert runs.begun == []
+
+
+@pytest.mark.parametrize("name", ["results.csv", "claims.csv", "summary.html"])
+def test_a_table_that_cannot_be_written_is_told_at_the_end(runs, begin, tmp_path, name):
+    runs.claims = lambda parameters: [{"text": "it works", "holds": True, "cell": 1}]
+    (tmp_path / "out" / name).mkdir(parents=True)
+    result = begin()
+    assert result.exit_code == 1 and len(trials(tmp_path / "out")) == 2 and "2 completed" in result.lines
+    assert any("Is a directory" in line and name in line for line in result.lines)
+    (tmp_path / "out" / name).rmdir()
+    assert begin().exit_code == 0 and (tmp_path / "out" / name).is_file() and len(runs.begun) == 2
+
+
+def test_a_run_that_cannot_be_kept_is_told_and_tried_again(runs, begin, tmp_path):
+    works = runs.answer
+
+    def full(parameters):
+        if parameters["epochs"] == 2:
+            raise OSError(28, "No space left on device", "/full")
+        return works(parameters)
+
+    runs.answer = full
+    result = begin()
+    assert result.exit_code == 1 and result.problems == {"epochs=2": "No space left on device: /full"}
+    assert "1 completed, 1 not kept" in result.lines and not list((tmp_path / "out" / "running").iterdir())
+    runs.answer = works
+    assert begin().exit_code == 0 and len(trials(tmp_path / "out")) == 2
+
+
+def test_nobody_who_listens_is_no_reason_to_stop(runs, tmp_path):
+    def closed(line):
+        raise BrokenPipeError
+
+    assert sweep("04", {"epochs": [1, 2]}, output="out", cwd=tmp_path, tell=closed).exit_code == 0
+    assert len(table(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_threads_are_fixed_to_a_part_of_the_cores(runs, begin, monkeypatch, jobs):
+    from deepunsup_helpers.runner import threads
+
+    monkeypatch.setattr(threads, "available_cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    begin(jobs=jobs)
+    assert {one["OMP_NUM_THREADS"] for one in runs.environments} == {str(8 // jobs)}
+    runs.environments.clear()
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    begin(values={"epochs": "5..6"}, jobs=jobs)
+    assert {one["OMP_NUM_THREADS"] for one in runs.environments} == {"2"}, "a user's own smaller number is kept"
+
+
+def test_gpus_are_taken_in_turn(runs, begin, tmp_path, monkeypatch):
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.parent.mkdir()
     tool.write_text("#!/bin/sh\necho 'GPU 0: one (UUID: a)'\necho 'GPU 1: two (UUID: b)'\n")
     tool.chmod(0o755)
-    toy(tmp_path)
-    path = f"{tool.parent}{os.pathsep}{os.environ['PATH']}"
-    done = deepunsup(
-        "sweep", "04", "-p", "epochs=1..4", "-o", "out", cwd=tmp_path, PATH=path, CUDA_VISIBLE_DEVICES=None
-    )
-    assert done.returncode == 0, done.stderr
-    seen = {facts(place, "parameters.json")["epochs"]: facts(place, "seen.json")["CUDA_VISIBLE_DEVICES"]
-            for place in (tmp_path / "out" / "trials").iterdir()}  # fmt: skip
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    gpus.cache_clear()
+    begin(values={"epochs": "1..4"})
+    gpus.cache_clear()
+    seen = {one["epochs"]: variables["CUDA_VISIBLE_DEVICES"] for one, variables in zip(runs.begun, runs.environments)}
     assert seen == {1: "0", 2: "1", 3: "0", 4: "1"}
 
 
@@ -298,82 +475,132 @@ def test_the_users_choice_of_gpus_is_kept(monkeypatch, visible, names):
     gpus.cache_clear()
 
 
-def test_python_does_the_same(tmp_path):
-    toy(tmp_path)
-    lines: list[str] = []
-    result = sweep(
-        "04", {"epochs": range(1, 3), "rate": [0.5, 1]}, jobs=2, output="out", cwd=tmp_path, tell=lines.append
-    )
-    assert result.exit_code == 0 and len(result.rows) == 4 and lines[-1] == "summary: out/summary.html"
-    frame = result.table()
-    assert frame.loss.tolist() == [1.25, 2.0, 2.25, 3.0] and frame.share.mean() == pytest.approx((1 / 2 + 1 / 3) / 2)
+def test_python_takes_ranges_and_lists(runs, begin):
+    result = begin(values={"epochs": range(1, 3), "rate": [0.5, 1]}, jobs=2)
+    assert result.exit_code == 0 and len(result.rows) == 4 and result.lines[-1] == "summary: out/summary.html"
+    assert result.table().loss.tolist() == [1.25, 2.0, 2.25, 3.0]
 
 
-def test_a_preset_and_a_file_lie_beneath_the_command_line(tmp_path):
-    toy(tmp_path, presets={"small": {"epochs": 9, "rate": 2.0}})
+def test_a_preset_and_a_file_lie_beneath_the_command_line(runs, begin, tmp_path):
     (tmp_path / "grid.yaml").write_text("rate: [0.5, 1.0]\nepochs: 5\n")
-    done = deepunsup("sweep", "04", "--preset", "small", "--param-file", "grid.yaml", "-p", "epochs=1,2", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    begin(preset="small", param_file="grid.yaml", values={"epochs": "1,2"}, output=None)
     rows = table(tmp_path / "runs" / "04_toy" / "sweep")
     assert [(row["epochs"], row["rate"]) for row in rows] == [("1", "0.5"), ("1", "1.0"), ("2", "0.5"), ("2", "1.0")]
-    assert deepunsup("clean", "--yes", cwd=tmp_path).returncode == 0
-    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "options, said",
     [
-        (["04", "-p", "epoch=1,2"], "did you mean 'epochs'"),
-        (["04", "-p", "epochs=1..x"], "expected a whole number"),
-        (["04", "-p", "rate=0:1"], "say how often with --sample N"),
-        (["04", "--sample", "3"], "give at least one"),
-        (["04", "-p", "rate=1,2", "--minimize", "loss"], "give --sample N"),
-        (["04", "-p", "rate=0:1", "--sample", "3", "--minimize", "los"], "did you mean 'loss'"),
-        (["04", "--preset", "none"], "no preset 'none'"),
-        (["04", "--backend", "dask"], "--backend dask needs"),
-        (["04", "--backend", "spark"], "spark"),
-        (["04", "--address", "tcp://here:1"], "--backend dask"),
-        (["04", "--param-file", "none.yaml"], "cannot read the parameter file"),
-        (["77"], "no notebook 77"),
-        (["04", "-p", "epochs=1,2", "-o", "notebooks/04_toy.ipynb"], "cannot make the sweep's folder"),
+        ({"values": {"epoch": "1,2"}}, "did you mean 'epochs'"),
+        ({"values": {"epochs": "1..x"}}, "expected a whole number"),
+        ({"values": {"rate": "0:1"}}, "say how often with --sample N"),
+        ({"sample": 3}, "give at least one"),
+        ({"values": {"rate": "1,2"}, "minimize": "loss"}, "give --sample N"),
+        ({"values": {"rate": "0:1"}, "sample": 3, "minimize": "los"}, "did you mean 'loss'"),
+        ({"preset": "none"}, "no preset 'none'"),
+        ({"backend": "dask"}, "--backend dask needs"),
+        ({"backend": "spark"}, "no backend 'spark'"),
+        ({"address": "tcp://here:1"}, "--backend dask"),
+        ({"param_file": "none.yaml"}, "cannot read the parameter file"),
+        ({"output": "notebooks/04_toy.ipynb"}, "cannot make the sweep's folder"),
     ],
 )
-def test_bad_input_is_told_before_anything_runs(tmp_path, words, said):
-    toy(tmp_path)
-    done = deepunsup("sweep", *words, cwd=tmp_path)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
-    assert ends(tmp_path, "begin") == []
+def test_bad_input_is_told_before_anything_runs(runs, begin, options, said):
+    with pytest.raises(CommandError) as fault:
+        begin(**options)
+    assert said in str(fault.value) and runs.begun == []
 
 
-def test_random_draws_are_the_same_each_time(tmp_path):
+def test_the_command_line_tells_bad_input_in_a_line(tmp_path):
     toy(tmp_path)
-    words = ["sweep", "04", "-p", "rate=1e-4:1e-2:log", "-p", "epochs=1,2", "--sample", "3", "-o", "out", "--jobs", "2"]
-    assert deepunsup(*words, cwd=tmp_path).returncode == 0
+    done = deepunsup("sweep", "04", "-p", "epoch=1,2", cwd=tmp_path)
+    assert done.returncode == 2 and "did you mean 'epochs'" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_random_draws_are_the_same_each_time(runs, begin, tmp_path):
+    options = {"values": {"rate": "1e-4:1e-2:log", "epochs": "1,2"}, "sample": 3, "jobs": 2}
+    assert begin(**options).exit_code == 0
     rates = {float(row["rate"]) for row in table(tmp_path / "out")}
     assert len(table(tmp_path / "out")) == 6 and len(rates) == 3 and all(1e-4 <= rate <= 1e-2 for rate in rates)
-    before = points(tmp_path / "out")
-    assert "6 of them there already" in deepunsup(*words, cwd=tmp_path).stdout
-    assert points(tmp_path / "out") == before
-    assert deepunsup(*words, "--sample-seed", "1", cwd=tmp_path).returncode == 0
-    assert len(points(tmp_path / "out")) == 12
+    before = trials(tmp_path / "out")
+    assert "6 of them there already" in begin(**options).lines[0] and trials(tmp_path / "out") == before
+    assert begin(**options, sample_seed=1).exit_code == 0 and len(trials(tmp_path / "out")) == 12
 
 
-def test_optuna_finds_the_bottom_of_a_parabola(tmp_path):
-    """30 draws; the mean over two seeds is minimised; a second call has nothing left to do."""
+@pytest.fixture
+def minimize(runs, begin):
+    """A search for the bottom of a parabola at 1.7."""
     pytest.importorskip("optuna", reason="comes with the extra [search]")
-    quick = "from deepunsup_helpers import record\nrecord(height=(rate - 1.7) ** 2 + epochs)"
-    write(tmp_path / "notebooks" / "04_toy.ipynb", code(quick))
-    words = ["sweep", "04", "-p", "rate=-10:10", "-p", "epochs=0,1", "--sample", "15", "--minimize", "height", "-o", "out",
-             "--jobs", "2"]  # fmt: skip
-    first = deepunsup(*words, cwd=tmp_path, timeout=200)
-    assert first.returncode == 0, first.stderr
+    runs.answer = lambda parameters: {"height": (parameters["rate"] - 1.7) ** 2 + parameters["epochs"]}
+
+    def minimize(sample, **options):
+        return begin(values={"rate": "-10:10", "epochs": "0,1"}, sample=sample, minimize="height", **options)
+
+    return minimize
+
+
+def test_optuna_finds_the_bottom_of_a_parabola(runs, minimize, tmp_path):
+    """25 draws; the mean over two seeds is minimised; a second call has nothing left to do."""
+    first = minimize(25, jobs=2)
     rows = table(tmp_path / "out")
-    assert len(rows) == 30
+    assert first.exit_code == 0 and len(rows) == 50 == len(runs.begun)
     best = min(rows, key=lambda row: float(row["height"]))
     heights = [(float(row["rate"]) - 1.7) ** 2 for row in rows]
     assert abs(float(best["rate"]) - 1.7) < 2.0
-    assert statistics.fmean(heights) < 11.7**2 / 3 + 1, "better on the whole than draws by chance"
-    before = points(tmp_path / "out")
-    assert deepunsup(*words, cwd=tmp_path).returncode == 0 and points(tmp_path / "out") == before
+    assert sum(heights) / 50 < 100 / 3 + 1.7**2, "better on the whole than draws by chance"
+    again = minimize(25)
+    assert again.exit_code == 0 and len(runs.begun) == 50 and len(again.rows) == 50
+    assert "50 completed; all of them were there already" in again.lines
     html = (tmp_path / "out" / "summary.html").read_text(encoding="utf-8")
     assert "The least mean of <code>height</code> comes first." in html
+
+
+def test_a_search_goes_on_with_new_draws(runs, minimize):
+    minimize(4)
+    assert "8 of them there already" in minimize(9).lines[0]
+    assert len(runs.begun) == 18 and len({one["rate"] for one in runs.begun}) == 9, "no draw twice"
+
+
+def test_a_failed_draw_is_no_end(runs, minimize):
+    """It is told as failed with exit code 1, and tried again on request."""
+    works, fail = runs.answer, [True]
+
+    def answer(parameters):
+        if fail[0] and len(runs.begun) <= 4:
+            raise ValueError("not today")
+        return works(parameters)
+
+    runs.answer = answer
+    assert minimize(4).exit_code == 1
+    fail[0] = False
+    again = minimize(4)
+    assert again.exit_code == 1 and len(again.rows) == 8 == len(runs.begun) and "4 failed" in again.lines[-2]
+    mended = minimize(4, retry_failed=True)
+    assert mended.exit_code == 0 and len(runs.begun) == 12 and "8 completed" in mended.lines
+    assert minimize(4, retry_failed=True).exit_code == 0 and len(runs.begun) == 12
+
+
+def test_a_draw_that_was_never_kept_is_drawn_again(runs, minimize, tmp_path):
+    works, full = runs.answer, [True]
+
+    def answer(parameters):
+        if full[0] and len(runs.begun) > 4:
+            raise OSError(28, "No space left on device", "/full")
+        return works(parameters)
+
+    runs.answer = answer
+    assert minimize(4).exit_code == 1 and len(trials(tmp_path / "out")) == 4
+    full[0] = False
+    again = minimize(4)
+    assert again.exit_code == 0 and len(again.rows) == 8 and len(trials(tmp_path / "out")) == 8
+
+
+def test_a_draw_that_was_cut_off_is_completed(runs, minimize, tmp_path):
+    """One of a draw's two runs is missing: the next sweep computes it first, at the same value."""
+    import shutil
+
+    minimize(2)
+    lost = next((tmp_path / "out" / "trials").iterdir())
+    parameters = facts(lost, "parameters.json")
+    shutil.rmtree(lost)
+    assert minimize(2).exit_code == 0 and runs.begun[4:] == [parameters]

@@ -93,7 +93,7 @@ def run(
 @click.option("--sample-seed", type=int, default=0, metavar="N", help="Another seed draws other values.")
 @click.option("--minimize", metavar="METRIC", help="Let Optuna choose the draws (extra [search]).")
 @click.option(
-    "--backend", type=click.Choice(["loky", "dask", "ray"]), default="loky", help="This machine, or a cluster."
+    "--backend", type=click.Choice(["local", "dask", "ray"]), default="local", help="This machine, or a cluster."
 )
 @click.option("--address", metavar="ADDRESS", help="Of the running Dask or Ray cluster (extra [cluster]).")
 @click.option("-o", "--output", metavar="DIR", help="Folder of the sweep, new or begun [default: runs/NAME/sweep].")

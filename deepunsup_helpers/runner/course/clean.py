@@ -15,7 +15,7 @@ def removable(cwd: Path) -> tuple[list[Path], list[Path]]:
     """
     runs = sorted(path.parent for path in (cwd / "runs").glob("**/run.json"))
     busy = [run for run in runs if under_way(run)]
-    sweeps = [path.parent for path in (cwd / "runs").glob("**/points") if (path.parent / "source").is_dir()]
+    sweeps = [path.parent for path in (cwd / "runs").glob("**/trials") if (path.parent / "source").is_dir()]
     folders = [run for run in runs if run not in busy and not any(run.is_relative_to(sweep) for sweep in sweeps)]
     folders += [sweep for sweep in sorted(sweeps) if not any(run.is_relative_to(sweep) for run in busy)]
     if (cwd / "deepunsup_helpers").is_dir() and (cwd / "pyproject.toml").is_file():

@@ -1,9 +1,8 @@
-"""Where the points of a sweep are computed: this machine (loky), or an existing Dask or Ray cluster. joblib underneath."""
+"""Where the trials of a sweep are computed: on this machine, or on a Dask or Ray cluster that runs. joblib underneath."""
 
 import importlib.util
 import math
 import os
-import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,32 +15,40 @@ from ..errors import CommandError
 from .trial import Trial, package_digest, run_trial
 
 PATIENCE = 10  # seconds that a cluster may take to answer
-POLL = 0.5  # seconds between two looks at the status files
-MODULES = {"loky": "joblib", "dask": "distributed", "ray": "ray"}
+POLL = 0.5  # seconds between two looks at the sweep's folder
+CLUSTERS = {"dask": "distributed", "ray": "ray"}  # name to the library that it needs
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to run tasks.
+    """A way to compute trials.
 
     Args:
-        jobs: tasks at once.
-        share: of them on one machine; 0 when a single one has a whole machine of its own.
+        backend: joblib's. On this machine threads do, since each run is a process of its own.
+        jobs: trials at once; `side_by_side` of them on one machine.
     """
 
-    backend: str
-    jobs: int
-    share: int
-    options: dict[str, Any]
+    backend: str = "threading"
+    jobs: int = 1
+    side_by_side: int = 1
 
-    def run(self, tasks: list[Trial], poll: Callable[[], None]) -> dict[str, str]:
-        """Run the tasks; returns what `run_trial` says of each key. `poll` is called all the while."""
+    def run(self, trials: list[Trial], poll: Callable[[], None]) -> dict[str, str]:
+        """Compute the trials; returns what `run_trial` says of each key. `poll` is called all the while.
+
+        Raises:
+            CommandError: the backend itself failed.
+        """
         ends: dict[str, str] = {}
         problem: list[BaseException] = []
 
         def work() -> None:
+            from joblib import Parallel, delayed, parallel_config
+
             try:
-                ends.update(self._parallel(tasks))
+                with parallel_config(backend=self.backend, n_jobs=self.jobs):
+                    ends.update(
+                        Parallel(batch_size=1, pre_dispatch=self.jobs)(delayed(run_trial)(trial) for trial in trials)
+                    )
             except BaseException as error:
                 problem.append(error)
 
@@ -51,34 +58,25 @@ class Engine:
             thread.join(POLL)
             poll()
         if problem:
-            raise CommandError(f"the {self.backend} backend failed ({type(problem[0]).__name__}: {problem[0]}). Finished points "
-                        "are kept: give the same command again to go on.", exit_code=1) from problem[0]  # fmt: skip
+            reason = f"{type(problem[0]).__name__}: {problem[0]}"
+            raise CommandError(f"the {self.backend} backend failed ({reason}). Finished runs are kept: give the same "
+                               "command again to go on.", exit_code=1) from problem[0]  # fmt: skip
         return ends
-
-    def _parallel(self, tasks: list[Trial]) -> list[tuple[str, str]]:
-        from joblib import Parallel, delayed, parallel_config
-
-        with parallel_config(backend=self.backend, n_jobs=self.jobs):
-            pool = Parallel(batch_size=1, pre_dispatch=self.jobs, **self.options)
-            return pool(delayed(run_trial)(task) for task in tasks)
-
-
-def ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of a terminal; the sweep itself tells its workers when to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def check_backend(backend: str, address: str | None) -> None:
     """Find out, before anything is asked of it, that a backend can be had.
 
     Raises:
-        CommandError: its library is not installed, or an address is missing or superfluous.
+        CommandError: there is none of that name, its library is not installed, or an address is missing or superfluous.
     """
-    if backend == "loky":
+    if backend == "local":
         if address:
             raise CommandError("--address is a cluster's: give --backend dask or --backend ray with it.")
         return
-    if importlib.util.find_spec(MODULES[backend]) is None:
+    if backend not in CLUSTERS:
+        raise CommandError(f"there is no backend {backend!r}; known: local, {', '.join(CLUSTERS)}.")
+    if importlib.util.find_spec(CLUSTERS[backend]) is None:
         raise CommandError(f'--backend {backend} needs the extra [cluster]: pip install --editable ".[cluster]"')
     if not address:
         example = "tcp://host:8786" if backend == "dask" else "host:6379, or auto for a cluster on this machine"
@@ -95,28 +93,24 @@ def open_engine(backend: str, *, jobs: int | None, address: str | None, output: 
     Raises:
         CommandError: no answer, or a machine without the package or the folder.
     """
-    check_backend(backend, address)
-    if backend == "loky":
-        jobs = jobs or 1
-        options = {"initializer": ignore_interrupts} if jobs > 1 else {}
-        yield Engine(backend="loky", jobs=jobs, share=jobs if jobs > 1 else 0, options=options)
+    if backend == "local":
+        yield Engine(jobs=jobs or 1, side_by_side=jobs or 1)
         return
-    with (dask_cluster if backend == "dask" else ray_cluster)(address, output) as (slots, options):
-        machines, room = len(slots), sum(slots.values())
-        jobs = min(jobs or room, room)
-        yield Engine(backend=backend, jobs=jobs, share=math.ceil(jobs / machines), options=options)
+    with (dask_cluster if backend == "dask" else ray_cluster)(address, output) as room:
+        jobs = min(jobs or sum(room.values()), sum(room.values()))
+        yield Engine(backend=backend, jobs=jobs, side_by_side=math.ceil(jobs / len(room)))
 
 
 @contextmanager
-def dask_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-    """The machines of a Dask cluster with their room, and joblib's options."""
+def dask_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
+    """The machines of a Dask cluster, each with its room."""
     from distributed import Client
 
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=True)
     except (OSError, ValueError, TimeoutError) as error:
-        raise CommandError(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with `dask scheduler`, "
-                    "or mend --address.") from error  # fmt: skip
+        raise CommandError(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with "
+                           "`dask scheduler`, or correct --address.") from error  # fmt: skip
     try:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
@@ -124,20 +118,18 @@ def dask_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], d
                 f"the Dask cluster at {address} has no workers: start some with `dask worker {address}`."
             )
         with probe_files(output) as token:
-            probe = make_probe()
-            answers = client.run(probe, str(output), token, on_error="return")
-            judge_probe({name: answer for name, answer in answers.items()}, output, token)
-        slots: dict[str, int] = {}
+            check_answers(client.run(make_probe(), str(output), token, on_error="return"), output, token)
+        room: dict[str, int] = {}
         for facts in workers.values():
-            slots[facts["host"]] = slots.get(facts["host"], 0) + facts["nthreads"]
-        yield slots, {}
+            room[facts["host"]] = room.get(facts["host"], 0) + facts["nthreads"]
+        yield room
     finally:
         client.close()
 
 
 @contextmanager
-def ray_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-    """The machines of a Ray cluster with their room, and joblib's options."""
+def ray_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
+    """The machines of a Ray cluster, each with its room."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # tasks choose their GPU themselves
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     import ray
@@ -163,9 +155,9 @@ def ray_cluster(address: str, output: Path) -> Iterator[tuple[dict[str, int], di
                 ).remote(str(output), token)
                 for node in nodes
             }
-            judge_probe({name: _ray_answer(ray, reference) for name, reference in asked.items()}, output, token)
+            check_answers({name: _ray_answer(ray, reference) for name, reference in asked.items()}, output, token)
         register_ray()
-        yield {node["NodeID"]: int(node["Resources"]["CPU"]) for node in nodes}, {}
+        yield {node["NodeID"]: int(node["Resources"]["CPU"]) for node in nodes}
     finally:
         if mine:
             ray.shutdown()
@@ -188,7 +180,7 @@ def make_probe() -> Callable[[str, str], str]:
         import socket
 
         try:
-            from deepunsup_helpers.runner.points import package_digest
+            from deepunsup_helpers.runner.sweep.trial import package_digest
         except ImportError as error:
             return f"the package is not installed ({error})"
         digest = package_digest()
@@ -218,7 +210,7 @@ def probe_files(output: Path) -> Iterator[str]:
             path.unlink(missing_ok=True)
 
 
-def judge_probe(answers: dict[str, Any], output: Path, token: str) -> None:
+def check_answers(answers: dict[str, Any], output: Path, token: str) -> None:
     """Raise a CommandError that names each machine and what it lacks."""
     wanted, problems = f"digest {package_digest()}", []
     for machine, answer in answers.items():

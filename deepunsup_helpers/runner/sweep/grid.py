@@ -25,7 +25,7 @@ from ..notebook.parameters import (
 WHOLE_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 SPAN = re.compile(rf"({NUMBER}):({NUMBER})(:log)?")
-MOST_VALUES = 100_000  # of one parameter, and points of one sweep: more is a slip of the pen
+MOST_VALUES = 100_000  # of one parameter, and trials of one sweep: more is a slip of the pen
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -38,21 +38,23 @@ class Span:
     log: bool = False
     whole: bool = False
 
-    def draw(self, share: float) -> float:
-        """The value at `share`, 0 to 1, of the way from low to high; on the scale of orders of magnitude with `log`."""
+    def draw(self, fraction: float) -> float:
+        """The value at `fraction`, 0 to 1, of the way from low to high; in orders of magnitude with `log`."""
         low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
         if self.log:
             low = max(low, 0.5) if self.whole else low
-            value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-        else:
-            value = low + share * (high - low)
-        value = min(max(round(value) if self.whole else value, self.low), self.high)
-        return int(value) if self.whole else float(f"{value:.6g}")  # six digits: what can be typed again
+            return self.inside(math.exp(math.log(low) + fraction * (math.log(high) - math.log(low))))
+        return self.inside(low + fraction * (high - low))
+
+    def inside(self, value: float) -> float:
+        """The value rounded, to a whole number or to the six digits that can be typed again, and within the range."""
+        value = min(max(round(value) if self.whole else float(f"{value:.6g}"), self.low), self.high)
+        return int(value) if self.whole else value
 
 
 @dataclass(frozen=True)
 class Axes:
-    """A checked value: `fixed` has one value each, `swept` several, `drawn` a range."""
+    """What a sweep varies, checked: `fixed` parameters have one value each, `swept` several, `drawn` a range."""
 
     fixed: dict[str, Any]
     swept: dict[str, list]
@@ -71,7 +73,7 @@ def read_axes(notebook: Notebook, *, preset: str | None, requested: Mapping[str,
         preset: its values are fixed where `requested` does not name them.
         requested: parameter to text in the command line's grammar, to one value, or to an iterable of values.
     Raises:
-        CommandError: unknown name, wrong type, a value outside the choices, a missing file, an empty range, too many points.
+        CommandError: unknown name, wrong type, a value outside the choices, a missing file, an empty range, too many trials.
     """
     parameters = read_parameters(notebook)
     fixed = chosen_values(notebook, preset, {}, cwd)
@@ -82,6 +84,8 @@ def read_axes(notebook: Notebook, *, preset: str | None, requested: Mapping[str,
         axis = from_words(parameter, value) if isinstance(value, str) else from_values(parameter, value)
         fixed.pop(name, None)
         if isinstance(axis, Span):
+            for end in (axis.low, axis.high):
+                check_choice(parameter, end)
             drawn[name] = axis
             continue
         for value in axis:
@@ -91,12 +95,12 @@ def read_axes(notebook: Notebook, *, preset: str | None, requested: Mapping[str,
             fixed[name] = axis[0]
         else:
             swept[name] = axis
-    points = math.prod(map(len, swept.values()))
-    if points > MOST_VALUES:
+    trials = math.prod(map(len, swept.values()))
+    if trials > MOST_VALUES:
         raise CommandError(
-            f"{points:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N."
+            f"{trials:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N."
         )
-    if fixed.get("checkpoint") and (points > 1 or drawn):
+    if fixed.get("checkpoint") and (trials > 1 or drawn):
         raise CommandError(
             "checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that is "
             "started again does not repeat its finished runs)."
@@ -201,7 +205,7 @@ def _different(values: list) -> list:
 
 
 def read_parameter_file(path: Path) -> dict[str, Any]:
-    """The requested in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values.
+    """The values in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values.
 
     Raises:
         CommandError: no such file, not YAML, or not a table.

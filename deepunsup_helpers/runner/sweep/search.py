@@ -2,82 +2,78 @@
 
 import ast
 import importlib.util
+import json
 import random
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError, nearest
 from ..notebook.files import Notebook, source_of
-from .grid import Axes, Span
+from .grid import Axes
 
 
 @dataclass
 class RandomSearch:
-    """`count` draws, all known at once; the same for the same seed, so that a sweep can be resumed."""
+    """`count` draws, all at once; the same for the same seed, so that a sweep can be resumed."""
 
     axes: Axes
     count: int
     seed: int
 
-    def ask(self, most: int) -> list[tuple[int, dict[str, Any]]]:
-        """All draws, each with its number; none when asked again."""
+    def ask(self, most: int) -> list[dict[str, Any]]:
+        """All draws; none when asked again."""
         generator = random.Random(self.seed)
-        draws = [
-            {name: span.draw(generator.random()) for name, span in self.axes.drawn.items()} for _ in range(self.count)
-        ]
-        self.count = 0
-        return list(enumerate(draws))
+        count, self.count = self.count, 0
+        return [{name: span.draw(generator.random()) for name, span in self.axes.drawn.items()} for _ in range(count)]
 
-    def tell(self, number: int, value: float | None) -> None:
+    def tell(self, drawn: dict[str, Any], value: float | None) -> None:
         """Random draws learn nothing."""
 
 
 class OptunaSearch:
-    """`count` draws, each chosen from the results of those before it (the tree-structured Parzen estimator).
+    """Draws chosen from the results of those before (the tree-structured Parzen estimator), `count` with the known ones.
 
-    The study lies in the sweep's folder: a resumed sweep knows what was found, and computes first what was cut off.
+    Nothing is kept but the trials themselves: a resumed sweep begins with the draws that it finds, so that what failed or
+    was cut off is completed or told again, and goes on from there.
 
     Source: Akiba and others 2019, arXiv:1907.10902.
     """
 
-    def __init__(self, axes: Axes, *, count: int, seed: int, file: Path, name: str):
+    def __init__(self, axes: Axes, *, count: int, seed: int, known: list[dict[str, Any]]):
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._optuna, self._axes, self._count = optuna, axes, count
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-        self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(file))), sampler=sampler, study_name=name, load_if_exists=True,
-        )  # fmt: skip
-        running = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        for trial in running:  # cut off: the same values again
-            self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-            self._study.enqueue_trial(trial.params)
+        self._optuna, self._spans, self._known = optuna, axes.drawn, known
+        self._left = count - len(known)
+        sampler = optuna.samplers.TPESampler(seed=seed + len(known), constant_liar=True)
+        self._study = optuna.create_study(sampler=sampler)
+        whole, real = optuna.distributions.IntDistribution, optuna.distributions.FloatDistribution
+        self._ranges = {name: (whole if span.whole else real)(span.low, span.high, log=span.log)
+                        for name, span in axes.drawn.items()}  # fmt: skip
+        self._asked: dict[str, Any] = {}  # Optuna's trial of each draw that has no result yet
 
-    def ask(self, most: int) -> list[tuple[int, dict[str, Any]]]:
-        """Up to `most` new draws, each with its number; none when `count` draws have an end."""
-        states = self._optuna.trial.TrialState
-        ended = len(self._study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)))
-        draws = []
-        for _ in range(min(most, self._count - ended)):
-            trial = self._study.ask()
-            draws.append((trial.number, {name: _suggest(trial, name, span) for name, span in self._axes.drawn.items()}))
+    def ask(self, most: int) -> list[dict[str, Any]]:
+        """First all known draws, then up to `most` new ones; none when there are enough."""
+        draws, self._known = self._known, []
+        if draws:
+            return draws
+        for _ in range(min(most, self._left)):
+            trial = self._study.ask(self._ranges)
+            draws.append({name: span.inside(trial.params[name]) for name, span in self._spans.items()})
+            self._asked[json.dumps(draws[-1])] = trial
+        self._left -= len(draws)
         return draws
 
-    def tell(self, number: int, value: float | None) -> None:
-        """The metric of a draw, or None where its runs failed."""
-        state = None if value is not None else self._optuna.trial.TrialState.PRUNED
-        self._study.tell(number, value, state=state)
-
-
-def _suggest(trial: Any, name: str, span: Span) -> Any:
-    """A value from the range, six digits long."""
-    if span.whole:
-        return trial.suggest_int(name, int(span.low), int(span.high), log=span.log)
-    return float(f"{trial.suggest_float(name, span.low, span.high, log=span.log):.6g}")
+    def tell(self, drawn: dict[str, Any], value: float | None) -> None:
+        """The metric of a draw, or None where its runs failed; then its neighbourhood is avoided."""
+        state = self._optuna.trial.TrialState.PRUNED if value is None else None
+        trial = self._asked.pop(json.dumps(drawn), None)
+        if trial:
+            self._study.tell(trial, value, state=state)
+            return
+        state = state or self._optuna.trial.TrialState.COMPLETE
+        self._study.add_trial(self._optuna.trial.create_trial(
+            params=drawn, distributions=self._ranges, value=value, state=state))  # fmt: skip
 
 
 def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: str | None) -> None:
@@ -117,4 +113,4 @@ def recorded_names(notebook: Notebook) -> set[str] | None:
                 if any(keyword.arg is None for keyword in call.keywords):
                     return None
                 names |= {keyword.arg for keyword in call.keywords}
-    return names - {"interrupted"}  # a remark, not a figure
+    return names - {"interrupted"}  # a remark, not a metric

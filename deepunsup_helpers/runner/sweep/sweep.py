@@ -4,28 +4,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..console import stopping
 from ..notebook.files import find_notebook
 from .backends import check_backend, open_engine
 from .grid import read_axes, read_parameter_file
-from .loop import Sweeping, SweepResult
+from .loop import Sweep, make_folder
+from .result import SweepResult
 from .search import check_search
 
 
 def sweep(
     notebook: str | Path, parameters: Mapping[str, Any], *, preset: str | None = None, jobs: int | None = None,
-    backend: str = "loky", address: str | None = None, output: str | Path | None = None,
+    backend: str = "local", address: str | None = None, output: str | Path | None = None,
     param_file: str | Path | None = None, sample: int | None = None, sample_seed: int = 0, minimize: str | None = None,
     timeout: float | None = None, retry_failed: bool = False, cwd: Path | None = None,
     tell: Callable[[str], None] = print,
 ) -> SweepResult:  # fmt: skip
     """Run a notebook at every combination of values; `deepunsup sweep` from Python.
 
+    `result = sweep("04", {"latent_dim": [2, 8, 32], "seed": range(3)}, jobs=2)`, then `result.table()`.
+
     Args:
         notebook: number, name or path.
         parameters: name to a value, to a list or range of values, or to text in the command line's grammar
             ("2,8,32", "0..4", "1e-4:1e-2:log").
-        jobs: runs at once; one here, and on a cluster as many as it has room for, unless given.
-        backend, address: loky is this machine; dask and ray are running clusters.
+        jobs: runs at once, each with its part of the cores; one here, and on a cluster as many as it has room for.
+        backend, address: local is this machine; dask and ray are running clusters.
         output: the folder [runs/NAME/sweep]; what is finished there is not run again.
         sample, sample_seed: draw so often from the ranges; each draw is run with every combination of the listed values.
         minimize: let Optuna choose the draws, towards a small mean of this metric.
@@ -35,14 +39,16 @@ def sweep(
     Raises:
         CommandError: bad input, found before anything runs, or a cluster that does not work.
     """
-    cwd = (cwd or Path.cwd()).resolve()
-    found = find_notebook(str(notebook), cwd)
-    requested = (read_parameter_file(cwd / Path(param_file).expanduser()) if param_file else {}) | dict(parameters)
-    axes = read_axes(found, preset=preset, requested=requested, cwd=cwd)
-    check_search(found, axes, sample, minimize)
-    check_backend(backend, address)
-    folder = (cwd / Path(output).expanduser()).resolve() if output else cwd / "runs" / found.name / "sweep"
-    work = Sweeping(found, axes, folder, preset=preset, timeout=timeout, retry=retry_failed, cwd=cwd, tell=tell)
-    engines = open_engine(backend, jobs=jobs, address=address, output=folder)
-    with engines as engine, work.search(sample, sample_seed, minimize) as search:
-        return work.run(engine, search, sample, minimize)
+    with stopping() as stop:  # from the first: an import that is cut off by Ctrl-C ends in any error
+        cwd = (cwd or Path.cwd()).resolve()
+        found = find_notebook(str(notebook), cwd)
+        requested = (read_parameter_file(cwd / Path(param_file).expanduser()) if param_file else {}) | dict(parameters)
+        axes = read_axes(found, preset=preset, requested=requested, cwd=cwd)
+        check_search(found, axes, sample, minimize)
+        check_backend(backend, address)
+        folder = (cwd / Path(output).expanduser()).resolve() if output else cwd / "runs" / found.name / "sweep"
+        make_folder(folder)
+        with open_engine(backend, jobs=jobs, address=address, output=folder) as engine:
+            work = Sweep(found, axes, folder, engine, preset=preset, timeout=timeout, retry=retry_failed, cwd=cwd,
+                         tell=tell, stop=stop)  # fmt: skip
+            return work.run(sample, sample_seed, minimize)

@@ -1,78 +1,78 @@
-"""The finished points of a sweep's folder as rows, as results.csv, and averaged over seeds."""
+"""The finished trials of a sweep's folder as rows; results.csv and claims.csv; averages over seeds."""
 
-import csv
-import io
 import json
+import math
+import re
 import statistics
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..files import write_text
-from .trial import trial_key
 
-SEED = "seed"  # the parameter over which figures are averaged
+SEED = "seed"  # the parameter over which metrics are averaged
+FORMULA = re.compile(
+    r"[=@\t\r]|[-+](?!(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$)"
+)  # a table program computes a cell that begins so
 
 
 @dataclass(frozen=True)
 class Row:
-    """One finished point: completed, or ended in another way that `error` tells."""
+    """One finished trial: completed, or ended in another way that `error` tells.
+
+    `claims` holds true, false or None (not asked) by the claim's text.
+    """
 
     key: str
     status: str
     seconds: float
     parameters: dict[str, Any]
     metrics: dict[str, float]
-    error: str
-    flagship: str | None
-    figures: tuple[str, ...]
+    error: str = ""
+    flagship: str | None = None
+    preset: str | None = None
+    claims: dict[str, bool | None] = field(default_factory=dict)
 
     @property
     def completed(self) -> bool:
-        """Whether its figures count."""
+        """Whether its metrics count."""
         return self.status == "completed"
 
 
-@dataclass(frozen=True)
-class Group:
-    """The completed rows that differ in their seed alone."""
-
-    values: dict[str, Any]
-    rows: list[Row]
-
-    def mean_and_spread(self, metric: str) -> tuple[float, float | None, int] | None:
-        """Mean, standard deviation (n - 1; None for a single run) and number of the runs that recorded the metric."""
-        found = [row.metrics[metric] for row in self.rows if metric in row.metrics]
-        if not found:
-            return None
-        return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found)
-
-
 def read_row(folder: Path) -> Row | None:
-    """The point in a folder of `trials/`; None where it cannot be read."""
+    """The finished trial in a folder of `trials/`; None where there is none, or its files are damaged."""
+
+    def read(name: str, kind: type) -> Any:
+        value = json.loads((folder / name).read_text(encoding="utf-8"))
+        if not isinstance(value, kind):
+            raise TypeError(name)
+        return value
+
     try:
-        facts, parameters, metrics = (
-            json.loads((folder / name).read_text(encoding="utf-8"))
-            for name in ("run.json", "parameters.json", "metrics.json")
-        )
-        figures = tuple(sorted(path.name for path in (folder / "figures").glob("*.png")))
-        return Row(
+        facts, parameters, metrics = (read(f"{name}.json", dict) for name in ("run", "parameters", "metrics"))
+        claims = read("claims.json", list) if (folder / "claims.json").exists() else []
+        row = Row(
             key=folder.name, status=facts["status"], seconds=float(facts.get("seconds") or 0.0), parameters=parameters,
-            metrics=metrics, error=facts.get("error") or "; ".join(facts.get("problems") or []),
-            flagship=facts.get("flagship"), figures=figures,
+            metrics={name: float(value) for name, value in metrics.items()},
+            error=facts.get("error") or "; ".join(facts.get("problems") or []), flagship=facts.get("flagship"),
+            preset=facts.get("preset"), claims={str(claim["text"]): claim["holds"] for claim in claims},
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError):
+        sound = all(isinstance(text, str) for text in (row.status, row.error, row.flagship or ""))
+        sound = sound and all(map(math.isfinite, [row.seconds, *row.metrics.values()]))
+        return row if sound and {*row.claims.values()} <= {True, False, None} else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 
-def read_rows(output: Path, *, notebook: str, package: str) -> tuple[list[Row], int]:
-    """Every finished point of the folder that today's code and data would compute alike, and how many others there are.
+def read_rows(output: Path, key_of: Callable[[Mapping[str, Any]], str]) -> tuple[list[Row], int]:
+    """Every finished trial of the folder that today's code and data would compute alike, and how many others there are.
 
     Args:
-        notebook, package: today's digests, see `points.trial_key`.
+        key_of: the key that parameters have today.
     """
     rows = [row for row in map(read_row, sorted((output / "trials").glob("*"))) if row]
-    current = [row for row in rows if trial_key(notebook, package, row.parameters) == row.key]
+    current = [row for row in rows if key_of(row.parameters) == row.key]
     names = varied(current)
     current.sort(key=lambda row: [_order(row.parameters.get(name)) for name in names])
     return current, len(rows) - len(current)
@@ -97,37 +97,115 @@ def metric_names(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows if row.completed for name in row.metrics))
 
 
-def groups(rows: list[Row]) -> list[Group]:
-    """The completed rows, those that differ in their seed alone together."""
+@dataclass(frozen=True)
+class Configuration:
+    """The rows that differ in their seed alone, whatever became of them."""
+
+    values: dict[str, Any]
+    rows: list[Row]
+
+    @property
+    def completed(self) -> list[Row]:
+        """Those whose metrics count."""
+        return [row for row in self.rows if row.completed]
+
+    def mean_and_spread(self, metric: str) -> tuple[float, float | None, int] | None:
+        """Mean, standard deviation (n - 1; None for a single run) and number of the runs that recorded the metric."""
+        found = [row.metrics[metric] for row in self.completed if metric in row.metrics]
+        if not found:
+            return None
+        mean = mean_of(found)
+        try:
+            return mean, statistics.stdev(found) if len(found) > 1 else None, len(found)
+        except OverflowError:
+            return mean, math.inf, len(found)
+
+
+def mean_of(values: list[float]) -> float:
+    """The mean, of numbers near the largest too."""
+    try:
+        return statistics.fmean(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
+
+
+def configurations(rows: list[Row]) -> list[Configuration]:
+    """The rows, those that differ in their seed alone together."""
     names = [name for name in varied(rows) if name != SEED]
-    found: dict[str, Group] = {}
+    found: dict[str, Configuration] = {}
     for row in rows:
-        if row.completed:
-            values = {name: row.parameters.get(name) for name in names}
-            found.setdefault(json.dumps(values), Group(values, [])).rows.append(row)
+        values = {name: row.parameters.get(name) for name in names}
+        found.setdefault(json.dumps(values), Configuration(values, [])).rows.append(row)
     return list(found.values())
 
 
-def write_results(path: Path, rows: list[Row]) -> None:
-    """results.csv: a row a point, first what varied, then status and metrics, then the parameters all share.
+def claim_counts(rows: list[Row]) -> list[tuple[Configuration, dict[str, Any]]]:
+    """How often each claim holds, for each configuration and claim: its text, `runs`, `asked`, `held`, `share`.
 
-    The last column is the folder of the run below the sweep's folder.
+    `runs` counts the configuration's runs, `asked` those in which the claim was asked, `held` those in which it held;
+    `share` is held / asked, left out where nobody asked. A run that did not complete counts as asked and not held, for each
+    claim of its configuration's runs, or of all runs where none of the configuration completed. Smoke runs count as
+    not asked: they are too short to bear a claim out.
+    """
+    lines = []
+    everything = dict.fromkeys(text for row in rows for text in row.claims)
+    for one in configurations(rows):
+        own = dict.fromkeys(text for row in one.rows for text in row.claims)
+        for text in own if one.completed else everything:
+            answers = [row.claims.get(text) if row.completed else False for row in one.rows if row.preset != "smoke"]
+            asked, held = sum(answer is not None for answer in answers), sum(answer is True for answer in answers)
+            counts = {"claim": text, "runs": len(one.rows), "asked": asked, "held": held}
+            lines.append((one, counts | ({"share": round(held / asked, 4)} if asked else {})))
+    return lines
+
+
+def write_tables(output: Path, rows: list[Row]) -> None:
+    """Write results.csv, a row a trial, and claims.csv where there are claims; see `claim_counts`.
+
+    results.csv has first what varied, then status and metrics, then the parameters all share; the last column is the
+    folder of the run below the sweep's folder.
     """
     names, metrics = varied(rows), metric_names(rows)
-    shared = [name for name in (rows[0].parameters if rows else []) if name not in names]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    clash = set(metrics) & {*names, *shared, "status", "seconds", "error", "folder"}
-    titles = [f"metric:{name}" if name in clash else name for name in metrics]
-    writer.writerow([*names, "status", "seconds", *titles, *shared, "error", "folder"])
-    for row in rows:
-        values = [_cell(row.parameters.get(name)) for name in names]
-        figures = [repr(row.metrics[name]) if name in row.metrics else "" for name in metrics]
-        rest = [_cell(row.parameters.get(name)) for name in shared]
-        writer.writerow([*values, row.status, row.seconds, *figures, *rest, row.error, f"trials/{row.key}"])
-    write_text(path, text.getvalue())
+    names += [name for name in (rows[0].parameters if rows else []) if name not in names]
+    own = ["status", "seconds", "error", "folder"]
+    parameters = titles(names, taken=own, kind="parameter")
+    measured = titles(metrics, taken=[*own, *names], kind="metric")
+    several = len(varied(rows))
+    columns = [*parameters.values()][:several] + ["status", "seconds", *measured.values()]
+    columns += [*parameters.values()][several:] + ["error", "folder"]
+    lines = [
+        {title: row.parameters.get(name) for name, title in parameters.items()}
+        | {title: row.metrics[name] for name, title in measured.items() if name in row.metrics}
+        | {"status": row.status, "seconds": row.seconds, "error": row.error, "folder": f"trials/{row.key}"}
+        for row in rows
+    ]
+    write_csv(output / "results.csv", lines, columns)
+    counts = claim_counts(rows)
+    if counts:
+        own = ["claim", "runs", "asked", "held", "share"]
+        axes = titles(counts[0][0].values, taken=own, kind="parameter")
+        lines = [{axes[name]: value for name, value in one.values.items()} | line for one, line in counts]
+        write_csv(output / "claims.csv", lines, [*axes.values(), *own])
 
 
-def _cell(value: Any) -> str:
-    """A parameter in a table: text as it is, the rest as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+def titles(names: Iterable[str], *, taken: list[str], kind: str) -> dict[str, str]:
+    """A column's title for each name: itself, or 'metric:seconds' where a column has that title already."""
+    return {name: f"{kind}:{name}" if name in taken else name for name in names}
+
+
+def write_csv(path: Path, lines: list[dict[str, Any]], columns: list[str]) -> None:
+    """Write lines as CSV; a cell that a line lacks stays empty."""
+    from pandas import DataFrame
+
+    cells = [[csv_cell(line[name]) if name in line else "" for name in columns] for line in lines]
+    write_text(path, DataFrame(cells, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+def csv_cell(value: Any) -> Any:
+    """What stands in a table for a value: text as it is, numbers, all else as JSON.
+
+    A text that a table program would compute has an apostrophe before it, so that it stays text.
+    """
+    if isinstance(value, str):
+        return f"'{value}" if FORMULA.match(value) else value
+    return value if type(value) in (int, float) else json.dumps(value)

@@ -1,12 +1,14 @@
-"""One point of a sweep: its key, its folder, and the task that computes it on whatever machine.
+"""One trial of a sweep: its key, its folder, and how it is computed, on whatever machine.
 
 DIR/trials/KEY/      a finished run: there whole, or not at all, and never touched again
 DIR/running/         runs under way; moved to trials/ when they end
-DIR/locks/KEY.lock   held by the process that computes KEY; the system frees it when that process dies
+DIR/damaged/         finished runs whose files could no longer be read
+DIR/locks/KEY.lock   held by whoever computes KEY; the system frees it when that process dies
 DIR/status/KEY.json  where a run is; the only thing the progress line reads
 DIR/source/          the notebook as it was when the sweep was started
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -17,7 +19,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,176 +27,216 @@ from typing import Any
 
 from ..errors import CommandError, describe_os_error
 from ..files import write_json
-from ..notebook.files import PACKAGE_ROOT, Notebook, read_notebook, source_of, tags_of
+from ..notebook.digest import code_digest
+from ..notebook.files import PACKAGE_ROOT, Notebook, read_notebook
 from ..notebook.parameters import PATH_PREFIXES
 from ..run.execution import Outcome
-from ..run.folder import status_of
 from ..run.run import Request, run_notebook
-from ..threads import THREAD_VARIABLES, available_cores
+from ..threads import thread_variables
+from .table import Row, read_row
 
 STATUS_EVERY = 0.5  # seconds between two looks at the stop file and two writings of a status
 TORCHVISION_SETS = ("mnist", "fashion_mnist", "kmnist")
+DONE, BUSY, STOPPED, CHANGED = "", "busy", "stopped", "changed"  # what run_trial says; all else is a problem in words
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a worker needs to compute one point; it travels to other machines.
+    """What is needed to compute one trial; it travels to other machines.
 
     Args:
-        key: names the point, see `trial_key`.
-        index: the point's number in its sweep, for taking GPUs in turn.
+        key: names the trial, see `trial_key`; `label` is for people.
+        index: its number in the sweep, for taking GPUs in turn.
         notebook: the copy to run; `folder` is where it works, if that folder is there.
-        values: parameters to inject, those at their defaults left out.
+        parameters: all of them; `values` are those to inject.
         output: the sweep's folder.
-        share: runs at work at once on one machine; 0 leaves the threads alone.
-        threads: at most so many, or None.
-        sweep: who started it: id, host, pid.
+        side_by_side: runs at work at once on one machine.
+        threads: the thread variables of whoever started the sweep: upper limits.
+        data: DEEPUNSUP_DATA, absolute, or None.
+        sweep: who started it: id, host, process.
         retry: whether a failure that is older than `began` is computed again.
+        state: digests of code and data that the key stands for.
     """
 
     key: str
+    label: str
     index: int
     notebook: Path
     folder: Path
+    parameters: dict[str, Any]
     values: dict[str, Any]
     preset: str | None
     timeout: float | None
     output: Path
     command: str
-    share: int
-    threads: int | None
+    side_by_side: int
+    threads: dict[str, str]
     data: str | None
     sweep: tuple[str, str, int]
     retry: bool
     began: float
+    state: tuple[str, str]
+
+    @property
+    def place(self) -> Path:
+        """The folder of the finished run."""
+        return self.output / "trials" / self.key
 
 
-def notebook_digest(notebook: Notebook) -> str:
-    """SHA-256 of the notebook's code: sources and tags of its code cells. Prose and outputs do not count."""
-    code = [[source_of(cell), tags_of(cell)] for cell in notebook.cells if cell.get("cell_type") == "code"]
-    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
+def trial_key(state: tuple[str, str], parameters: Mapping[str, Any]) -> str:
+    """Names a trial: the same for the same code, data and parameters, whatever their order.
+
+    Args:
+        state: digests of code (`code_digest`) and data (`data_digest`).
+    """
+    facts = json.dumps([*state, parameters], sort_keys=True, default=repr)
+    return hashlib.sha256(facts.encode()).hexdigest()[:20]
+
+
+def data_digest(names: Iterable[str], data: str | None) -> str:
+    """What distinguishes the files behind `data_names`: contents of single files; names, sizes and times in folders.
+
+    MNIST and the like count by the files in `data` (DEEPUNSUP_DATA) where that is set; generated data are code.
+    """
+    digest = hashlib.sha256()
+    for value in names:
+        path = Path(value.partition(":")[2])
+        folders = [path]
+        if value in TORCHVISION_SETS:
+            name = value.replace("_", "")
+            folders = [raw for raw in Path(data or os.devnull).glob("*/raw") if raw.parent.name.lower() == name]
+        elif path.is_file():
+            digest.update(path.read_bytes())
+            continue
+        for folder in sorted(folders):
+            for file in sorted(folder.rglob("*")):
+                if file.is_file():
+                    facts = file.stat()
+                    line = f"{file.relative_to(folder).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0"
+                    digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def data_names(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values that stand for data in files, in order."""
+    texts = {value for value in parameters.values() if isinstance(value, str)}
+    return tuple(sorted(text for text in texts if text.startswith(PATH_PREFIXES) or text in TORCHVISION_SETS))
 
 
 def package_digest() -> str:
-    """SHA-256 of the package's .py files, names and contents."""
+    """SHA-256 of the package's .py files, names and contents: whether two machines have the same."""
     digest = hashlib.sha256()
     for path in sorted((PACKAGE_ROOT / "deepunsup_helpers").rglob("*.py")):
         digest.update(path.relative_to(PACKAGE_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
-def data_fingerprint(values: Mapping[str, Any]) -> str:
-    """What distinguishes the files that the parameters name: contents of single files, names, sizes and times in folders.
-
-    MNIST and its kin count by the files in DEEPUNSUP_DATA where that is set. Generated data are part of the package.
-    """
-    return _fingerprint(tuple(sorted({value for value in values.values() if isinstance(value, str)})),
-                        os.environ.get("DEEPUNSUP_DATA", ""))  # fmt: skip
+def state_now(trial: Trial) -> tuple[str, str]:
+    """Digests of the code and the data as this machine sees them."""
+    notebook = Notebook(trial.folder / trial.notebook.name, read_notebook(trial.notebook).content)
+    return code_digest(notebook), data_digest(data_names(trial.parameters), trial.data)
 
 
-@cache
-def _fingerprint(values: tuple[str, ...], data: str) -> str:
-    digest = hashlib.sha256()
-    for value in values:
-        prefix, _, path = value.partition(":")
-        if value.startswith(PATH_PREFIXES) and Path(path).is_file():
-            digest.update(Path(path).read_bytes())
-        elif value.startswith(PATH_PREFIXES):
-            _add_folder(digest, Path(path))
-        elif value in TORCHVISION_SETS and data:
-            for folder in sorted(Path(data).expanduser().glob("*/raw")):
-                if folder.parent.name.lower() == value.replace("_", ""):
-                    _add_folder(digest, folder)
-    return digest.hexdigest()
-
-
-def _add_folder(digest: Any, folder: Path) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            facts = path.stat()
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
-
-
-def trial_key(notebook: str, package: str, parameters: Mapping[str, Any]) -> str:
-    """The name of a point: 20 hexadecimal digits of the SHA-256 of all that its figures depend on.
-
-    Args:
-        notebook, package: their digests.
-        parameters: every parameter, resolved.
-    """
-    facts = [notebook, package, json.dumps(parameters, sort_keys=True, default=repr), data_fingerprint(parameters)]
-    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:20]
-
-
-def run_trial(task: Trial) -> tuple[str, str]:
-    """Compute one point, unless it is there or somebody else is at it.
+def run_trial(trial: Trial) -> tuple[str, str]:
+    """Compute one trial, unless it is there or somebody else is at it.
 
     Returns:
-        key, and "" when the point is there now, "busy" when another process computes it, "stopped", or in a few words
-        why it could not even be kept.
+        key, and DONE when the trial is there now, BUSY when somebody else computes it, STOPPED, CHANGED when it is not kept
+        since code or data are no longer those of its key, or in a few words why it could not be kept.
     """
     from filelock import FileLock, Timeout
 
     try:
-        with FileLock(task.output / "locks" / f"{task.key}.lock", timeout=0):
-            return task.key, _compute(task)
+        with FileLock(trial.output / "locks" / f"{trial.key}.lock", timeout=0):
+            return trial.key, _compute(trial)
     except Timeout:
-        return task.key, "busy"
+        return trial.key, BUSY
     except CommandError as error:
-        return task.key, str(error)
+        return trial.key, str(error)
     except OSError as error:
-        return task.key, describe_os_error(error)
+        return trial.key, describe_os_error(error)
 
 
-def _compute(task: Trial) -> str:
-    """The point, whose lock is held."""
-    place = task.output / "trials" / task.key
-    if stop_asked(task) or (place.exists() and not repeats(task, place)):
-        return "stopped" if stop_asked(task) else ""
-    under_way = task.output / "running" / f"{task.key}-{uuid.uuid4().hex[:8]}"
-    status = task.output / "status" / f"{task.key}.json"
+def _compute(trial: Trial) -> str:
+    """The trial, whose lock is held."""
+    if stop_asked(trial):
+        return STOPPED
+    row = read_row(trial.place)
+    if row and not repeats(trial, row):
+        return DONE
+    here = trial.sweep[1] == socket.gethostname()
+    state = trial.state if here else state_now(trial)  # another machine may keep its data elsewhere
+    if state_now(trial) != state:
+        return _changed(trial)
+    under_way = trial.output / "running" / f"{trial.key}-{uuid.uuid4().hex[:8]}"
+    status = trial.output / "status" / f"{trial.key}.json"
     stop = threading.Event()
     request = Request(
-        notebook=read_notebook(task.notebook), values=task.values, preset=task.preset, timeout=task.timeout,
-        output=str(under_way), cwd=task.output, folder=task.folder if task.folder.is_dir() else None,
-        environment=task_environment(task), command=task.command,
+        notebook=read_notebook(trial.notebook), values=trial.values, preset=trial.preset, timeout=trial.timeout,
+        output=str(under_way), cwd=trial.output, folder=trial.folder if trial.folder.is_dir() else None,
+        environment=trial_environment(trial), command=trial.command,
     )  # fmt: skip
     try:
-        finished = run_notebook(request, stop=stop, progress=_Watch(task, status, stop))
-        if finished.status == "interrupted":
-            return "stopped"
-        if place.exists():  # an older failure makes room
-            place.rename(task.output / "running" / f"{task.key}-old-{uuid.uuid4().hex[:8]}")
-        under_way.rename(place)
+        finished = run_notebook(request, stop=stop, progress=_Watch(trial, status, stop))
+    except BaseException:
+        _clear(trial)
+        raise
     finally:
         status.unlink(missing_ok=True)
-        for leftover in (task.output / "running").glob(f"{task.key}-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-    return ""
+    if finished.status == "interrupted":
+        end = STOPPED
+    elif state_now(trial) != state:
+        end = _changed(trial)
+    else:
+        if trial.place.exists():  # an older failure makes room, a damaged run is put aside
+            aside = trial.output / ("running" if row else "damaged") / f"{trial.key}-{uuid.uuid4().hex[:8]}"
+            aside.parent.mkdir(exist_ok=True)
+            trial.place.rename(aside)
+        under_way.rename(trial.place)
+        end = DONE
+    _clear(trial)
+    return end
 
 
-def repeats(task: Trial, place: Path) -> bool:
-    """Whether a finished point is to be computed again: a failure from before this sweep, when asked for."""
-    return task.retry and status_of(place) != "completed" and (place / "run.json").stat().st_mtime < task.began
+def _clear(trial: Trial) -> None:
+    """Remove what runs of the trial left behind that were cut off."""
+    for leftover in (trial.output / "running").glob(f"{trial.key}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def stop_asked(task: Trial) -> bool:
+def repeats(trial: Trial, row: Row) -> bool:
+    """Whether a finished trial is to be computed again: a failure from before this sweep, when asked for."""
+    return trial.retry and not row.completed and (trial.place / "run.json").stat().st_mtime < trial.began
+
+
+def stop_file(trial: Trial) -> Path:
+    """While it exists, the sweep's runs are to end."""
+    return trial.output / "status" / f"{trial.sweep[0]}.stop"
+
+
+def _changed(trial: Trial) -> str:
+    """End the sweep's other runs too: theirs would not be kept either."""
+    stop_file(trial).touch()
+    return CHANGED
+
+
+def stop_asked(trial: Trial) -> bool:
     """Whether the sweep wants its runs to end, or is gone from this machine."""
-    identity, host, pid = task.sweep
-    if (task.output / "status" / f"{identity}.stop").exists():
+    if stop_file(trial).exists():
         return True
+    _, host, process = trial.sweep
     if host != socket.gethostname():
         return False
     import psutil
 
-    return not psutil.pid_exists(pid)
+    return not psutil.pid_exists(process)
 
 
 class _Watch:
-    """Writes the status file from a run's progress, and passes on the value to stop."""
+    """Writes the status file from a run's progress, and passes on the wish to stop."""
 
-    def __init__(self, task: Trial, status: Path, stop: threading.Event):
-        self.task, self.status, self.stop = task, status, stop
+    def __init__(self, trial: Trial, status: Path, stop: threading.Event):
+        self.trial, self.status, self.stop = trial, status, stop
         self._next = 0.0
 
     def __call__(self, outcome: Outcome) -> None:
@@ -202,24 +244,20 @@ class _Watch:
             return
         self._next = time.monotonic() + STATUS_EVERY
         cell = 0 if outcome.last_cell is None else outcome.last_cell + 1
-        write_json(self.status, {"cell": cell, "total": outcome.total, "seconds": round(outcome.seconds, 1),
-                                 "sweep": self.task.sweep[0], "host": socket.gethostname()})  # fmt: skip
-        if stop_asked(self.task):
+        with contextlib.suppress(OSError):  # a full disk must not cost the run its progress line
+            write_json(self.status, {"cell": cell, "total": outcome.total})
+        if stop_asked(self.trial):
             self.stop.set()
 
 
-def task_environment(task: Trial) -> dict[str, str]:
-    """Variables of a run: its share of the cores, its GPU, where the data lie."""
-    environment = {}
-    if task.share:
-        threads = max(1, available_cores() // task.share)
-        threads = min(threads, task.threads or threads)
-        environment |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+def trial_environment(trial: Trial) -> dict[str, str]:
+    """Variables of a run: its part of the cores, so that a repetition has as many; its GPU; where the data lie."""
+    environment = thread_variables(trial.side_by_side, trial.threads, fixed=True)
     devices = gpus()
     if devices:
-        environment["CUDA_VISIBLE_DEVICES"] = devices[task.index % len(devices)]
-    if task.data:
-        environment["DEEPUNSUP_DATA"] = task.data
+        environment["CUDA_VISIBLE_DEVICES"] = devices[trial.index % len(devices)]
+    if trial.data:
+        environment["DEEPUNSUP_DATA"] = trial.data
     return environment
 
 

@@ -1,0 +1,119 @@
+"""The pictures of a sweep's summary: every metric against one parameter; small copies of the runs' main figures."""
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..report.page import shown
+from .table import Configuration, mean_of
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")  # Okabe & Ito, as in the course
+MOST_LINES = len(COLOURS)  # of one panel; more configurations are drawn as dots alone
+LARGEST = 1e100  # a scale beyond it has no ticks
+THUMBNAIL = 480  # pixels across, at most
+LOOK = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E6E6E6",
+    "axes.axisbelow": True, "legend.frameon": False, "text.parse_math": False,  # names and values are text: `$` is a dollar
+}  # fmt: skip
+
+
+def metric_plot(axis: str, found: list[Configuration], axes: list[str], metrics: list[str]) -> str:
+    """Every metric against one swept parameter, a panel each, as PNG in base64."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = min(3, len(metrics))
+    lines = -(-len(metrics) // columns)
+    others = [name for name in axes if name != axis]
+    kinds: dict[str, list[Configuration]] = {}  # those that differ in this axis alone
+    for one in found:
+        kinds.setdefault(" ".join(f"{name}={shown(one.values[name])}" for name in others), []).append(one)
+    position, dress = positions([one.values[axis] for one in found])
+    with rc_context(LOOK):
+        figure = Figure(figsize=(3.1 * columns, 2.5 * lines), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False)
+        for panel, metric in zip(panels.flat, metrics):
+            draw_panel(panel, metric, list(kinds.values()), lambda one: position(one.values[axis]))
+            panel.set(xlabel=axis, title=metric)
+            dress(panel)
+        for panel in panels.flat[len(metrics) :]:
+            panel.remove()
+        if others and len(kinds) <= MOST_LINES:
+            handles = [Line2D([], [], color=colour, marker="o", ms=4) for colour in COLOURS[: len(kinds)]]
+            figure.legend(handles, list(kinds), loc="outside lower center", ncols=min(4, len(kinds)))
+        stream = io.BytesIO()
+        figure.savefig(stream, dpi=140, format="png")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def draw_panel(panel: Any, metric: str, kinds: list[list[Configuration]], place: Callable) -> None:
+    """One metric: a dot a run, a line through the means of the configurations that differ in this axis alone.
+
+    Where there are more of these than colours, one line through the mean at each value.
+    """
+    few = len(kinds) <= MOST_LINES
+    for kind, colour in zip(kinds, COLOURS if few else [COLOURS[0]] * len(kinds)):
+        dots = [(place(one), row.metrics[metric]) for one in kind for row in one.completed if metric in row.metrics]
+        panel.plot(*zip(*dots) if dots else ([], []), "o", color=colour, ms=3.5, alpha=0.55, mew=0)
+        if few:
+            draw_means(panel, dots, colour)
+    if not few:
+        every = [(place(one), row.metrics[metric]) for kind in kinds for one in kind for row in one.completed
+                 if metric in row.metrics]  # fmt: skip
+        if len({x for x, _ in every}) <= sum(map(len, kinds)) / 2:  # a grid, not draws
+            draw_means(panel, every, COLOURS[-1])
+
+
+def draw_means(panel: Any, dots: list[tuple[float, float]], colour: str) -> None:
+    """A line through the means at each place, where there are several places."""
+    values: dict[float, list[float]] = {}
+    for x, y in sorted(dots):
+        values.setdefault(x, []).append(y)
+    if len(values) > 1:
+        panel.plot(list(values), [mean_of(some) for some in values.values()], color=colour, lw=1.6)
+
+
+def positions(values: list[Any]) -> tuple[Callable[[Any], float], Callable[[Any], None]]:
+    """Where a value stands on the horizontal axis, and a function that dresses the axis of a panel.
+
+    Numbers stand to scale, to a logarithmic one where they are positive and span a factor of 20; all else side by side.
+    """
+    different = list({repr(value): value for value in values}.values())
+    if all(type(value) in (int, float) and abs(value) < LARGEST for value in different):
+        logarithmic = min(different) > 0 and max(different) / min(different) >= 20
+
+        def dress(panel: Any) -> None:
+            if logarithmic:
+                panel.set_xscale("log")
+                panel.xaxis.set_major_formatter("{x:g}")
+                panel.xaxis.set_minor_formatter("")
+            if len(different) <= 6:
+                panel.set_xticks(sorted(different), [f"{value:g}" for value in sorted(different)])
+                panel.set_xticks([], minor=True)
+
+        return float, dress
+    order = [repr(value) for value in different]
+
+    def name_ticks(panel: Any) -> None:
+        slanted = {"rotation": 20, "ha": "right"} if max(len(text) for text in order) > 10 else {}
+        panel.set_xticks(range(len(order)), [shown(value)[-24:] for value in different], **slanted)
+
+    return lambda value: float(order.index(repr(value))), name_ticks
+
+
+def thumbnail(path: Path) -> str | None:
+    """A PNG made small, in base64; None where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL, 4 * THUMBNAIL))
+            stream = io.BytesIO()
+            small.quantize(128).save(stream, format="PNG", optimize=True)
+    except Exception:  # a damaged picture can raise anything
+        return None
+    return base64.b64encode(stream.getvalue()).decode()
