@@ -70,14 +70,18 @@ def _truth(value: Any) -> bool:
     return truth
 
 
-def warn(text: str) -> None:
+def warn(text: str, *, category: type[Warning] = UserWarning) -> None:
     """Show a warning about the user's data where she looks: in the notebook, the terminal, run.json and the report.
 
     Args:
         text: one sentence or two: what is odd, what was done about it, what to do if that is wrong.
+        category: of the Python warning that it is in a script.
     """
     if not _shown({WARNING_MIME_TYPE: {"text": text}, "text/plain": f"warning: {text}"}):
-        warnings.warn(text, stacklevel=3)
+        frame, level = sys._getframe(), 1  # the line outside this package that asked for the data
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith("deepunsup_helpers"):
+            frame, level = frame.f_back, level + 1
+        warnings.warn(text, category, stacklevel=level)
 
 
 def _shown(bundle: dict[str, Any]) -> bool:

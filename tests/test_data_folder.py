@@ -9,9 +9,12 @@ import torch
 from PIL import Image
 
 from deepunsup_helpers.data import Batches, DataError, DataWarning, FolderImages, Streaming, load
-from deepunsup_helpers.data.image_files import decode
+from deepunsup_helpers.data.decode import decode
 
-pytestmark = pytest.mark.filterwarnings("error::deepunsup_helpers.data.DataWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("error::deepunsup_helpers.data.DataWarning"),
+    pytest.mark.filterwarnings("ignore:.*(training example|in the training part too)"),  # small folders, copied files
+]
 
 
 @pytest.fixture
@@ -72,17 +75,22 @@ def test_train_and_test_folders_are_the_parts(here):
     pets(here / "all" / "train")
     for i in range(3):
         save(here / "all" / "test" / "dog" / f"{i}.png", 200 + i)
-    data = load("folder:all")
+    with pytest.warns(DataWarning, match="cat: in train/ only"):
+        data = load("folder:all")
     assert values(data.x_train) == [*range(0, 20, 2), *range(1, 20, 2), *range(100, 110)]  # natural order: 2 before 10
     assert values(data.x_test) == [200, 201, 202] and data.y_test.tolist() == [1, 1, 1]
+    assert data.ids_test.tolist() == [f"test/dog/{i}.png" for i in range(3)]
+    save(here / "all" / "test" / "cat" / "1.png", 203)
     assert sorted(values(load("folder:all", train_size=3, test_size=1).x_test))[0] >= 200
-    with pytest.raises(DataError, match="test_size=4 asks for more than the 3"):
-        load("folder:all", test_size=4)
+    with pytest.raises(DataError, match="test_size=5 asks for more than the 4"):
+        load("folder:all", test_size=5)
     shutil.rmtree(here / "all" / "test")
     with pytest.warns(DataWarning, match="no test/"):
         assert len(load("folder:all").x_test) == 6
     save(here / "all" / "test" / "unknown.png", 7)  # a test part without labels
-    assert load("folder:all").y_test is None
+    with pytest.warns(DataWarning, match="test/ has no class folders"):
+        data = load("folder:all")
+    assert data.y_test is None and data.class_names == ("cat", "dog") and len(data.y_train) == 30
 
 
 def test_classes_in_natural_order(here):
@@ -113,16 +121,29 @@ def test_hidden_files_are_passed_over_and_all_else_is_told(here):
     assert len(data.x_train) + len(data.x_test) == 30
 
 
-def test_mixed_sizes_and_colours_take_the_most_common_or_what_is_asked_for(here):
+def test_images_of_several_sizes_keep_them_until_one_is_needed(here):
+    pixels = {f"wide{i}.png": save(here / "m" / f"wide{i}.png", i, shape=(4, 12, 3)) for i in range(4)}
+    pixels |= {f"square{i}.png": save(here / "m" / f"square{i}.png", i, shape=(9, 9, 3)) for i in range(3)}
+    data = load("folder:m")
+    assert data.is_image and len(data.x_train) == 6 and "several sizes" in repr(data)
+    for x, name in zip(data.x_train, data.ids_train, strict=True):
+        assert torch.equal(x, torch.from_numpy(pixels[name]).permute(2, 0, 1) / 255)
+    assert len(data.x_train[:2]) == 2 and data.x_train[0].ndim == 3
+    for needing in (lambda: data.x_train.to("cpu"), lambda: data.x_train.shape, lambda: data.image_shape):
+        with pytest.raises(DataError, match="folder:m has images of 2 sizes .*4x12.*image_size="):
+            needing()
+    with pytest.raises(DataError, match="2 sizes"):
+        FolderImages("m")
+    assert load("folder:m", image_size=(5, 7)).x_train.shape == (6, 3, 5, 7)
+
+
+def test_grey_and_colour_become_what_most_are_or_what_is_asked_for(here):
     for i in range(3):
-        save(here / "m" / f"wide{i}.png", shape=(4, 12, 3)), save(here / "m" / f"square{i}.png", shape=(9, 9))
-    save(here / "m" / "wide3.png", shape=(4, 12, 3))
-    with pytest.warns(DataWarning) as record:
-        assert load("folder:m").image_shape == (3, 4, 12)
-    said = [str(warning.message) for warning in record]
-    assert "4x12 (height x width), as 4 of 7" in said[0] and "image_size=" in said[0] and "channels=" in said[1]
-    data = load("folder:m", image_size=(5, 7), channels=1)
-    assert data.image_shape == (1, 5, 7)
+        save(here / "m" / f"colour{i}.png"), save(here / "m" / f"grey{i}.png", shape=(6, 8))
+    save(here / "m" / "colour3.png")
+    with pytest.warns(DataWarning, match="all become colour, as 4 of 7 are; choose with channels="):
+        assert load("folder:m").image_shape == (3, 6, 8)
+    assert load("folder:m", channels=1).image_shape == (1, 6, 8)
 
 
 def test_images_are_cropped_at_the_centre_not_stretched(here):
@@ -239,8 +260,10 @@ def test_bad_folders_are_told_in_one_line(here):
             load(f"folder:{name}")
         message = str(error.value)
         assert "\n" not in message and all(word in message for word in [f"folder:{name}", *words]), message
-    with pytest.warns(DataWarning, match=f"load folder:{here}/deep/set"):
+    with pytest.warns(DataWarning) as record:
         load("folder:deep")
+    said = [str(warning.message) for warning in record]
+    assert f"load folder:{here}/deep/set" in said[0] and any("of one class, 'set'" in text for text in said)
     with pytest.raises(DataError, match="memory.*Streaming"):
         load("folder:deep/set", image_size=1_000_000)
 

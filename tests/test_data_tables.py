@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_wine
 
 from deepunsup_helpers.data import DataError, load
-from deepunsup_helpers.data.dataset import split, stratified_order
+from deepunsup_helpers.data.splits import split, stratified_order
 
 
 def line(error) -> str:
@@ -122,17 +122,16 @@ def test_kinds_of_labels(csv):
 @pytest.mark.parametrize(
     "text, options, words",
     [
-        ("a,b\n1,\n3,4\n,5\n", {}, ["'a' (1)", "'b' (1)", "fillna"]),
+        ("a,b\n1,\n3,4\n,5\n", {}, ["'a' (1)", "'b' (1)", "missing='drop'"]),
         ("a,y\n1,\n3,u\n", {"label": "y"}, ["'y' (1)", "missing"]),
-        ("a,colour\n1,red\n2,blue\n", {}, ["'colour'", "'red'", "label="]),
-        ("a,b\n1,?\n2,3\n", {}, ["'b'", "'?'"]),
-        ("a;b\n1,5;2\n2,5;3\n", {}, ["'a'", "'1,5'", "decimal point"]),
+        ("colour,kind\nred,1\nblue,2\n", {"label": "kind"}, ["'colour'", "'red'", "beside kind"]),
+        ("a,b\n1,?\n2,3\n", {}, ["'b'", "'?'", "ignore="]),
         ("a,b\n1,inf\n2,3\n", {}, ["infinity", "'b'", "example 0"]),
         ("a,b\n1,2\n1e300,3\n", {}, ["float32", "'a'", "example 1"]),
         ("a,kind\n1,u\n2,v\n", {"label": "Kind"}, ["no column 'Kind'", "did you mean 'kind'"]),
-        ("y\n1\n2\n", {"label": "y"}, ["no column beside"]),
+        ("y\n1\n2\n", {"label": "y"}, ["no column of numbers beside y"]),
         ("1,2\n3,4\n5,6\n", {}, ["begins with numbers", "column names"]),
-        (",a\n0,1\n1,2\n", {}, ["without a name", "index=False"]),
+        (",a\n7,1\n1,2\n", {}, ["column 1 has no name"]),
         ("a,b\n1,2,3\n4,5,6\n", {}, ["more values than"]),
         ("a,b\n1,2\n1,2,3\n", {}, ["line 3", "column names"]),
         ("a b\n1 2\n3 4\n", {}, ["single column 'a b'", "semicolons"]),

@@ -1,11 +1,17 @@
-"""What `load` returns, and what every loader shares: errors, checks, subsets and splits."""
+"""What `load` returns, and what every loader shares: errors, warnings, names as text."""
 
 from __future__ import annotations
 
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 from torch import Tensor
+
+from deepunsup_helpers.record import warn as show_warning
 
 
 class DataError(ValueError):
@@ -16,7 +22,12 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """A data set was loaded, but not all of it or not as it lay on disk."""
+    """A data set was loaded, but not all of it, not as it lay on disk, or with something odd about it."""
+
+
+def warn(text: str) -> None:
+    """Shows a warning in the notebook, the terminal, run.json and the report; in a script it is a DataWarning."""
+    show_warning(" ".join(text.split()), category=DataWarning)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -25,12 +36,17 @@ class Dataset:
 
     Attributes:
         name: what was given to `load`.
-        x_train, x_test: images (N, C, H, W) float32 inside `value_range`, or tables (N, D) float32.
+        x_train, x_test: images (N, C, H, W) float32 inside `value_range`, or tables (N, D) float32; images of several
+            sizes are a `MixedSizes`.
         y_train, y_test: labels (N,), int64 in 0..K-1 (float32 where a table's target is a measurement), or None.
         value_range: (lowest, highest) possible pixel; None for tables.
         factors_train, factors_test: the true factors behind each image, name to (N,), or None.
         feature_names: the D column names of a table, or None.
         class_names: the K names behind the labels, or None.
+        ids_train, ids_test: NumPy arrays (N,), where each example came from: a file's path inside its folder
+            ("cat/3.png", "stack.tif#2"), a row's number in its table, from 0, or its entry in the `id=` column; the
+            number of the example where data are generated.
+        preprocessing: what was done to the files, for `load_new` to do again; JSON holds it.
     """
 
     name: str
@@ -43,17 +59,33 @@ class Dataset:
     factors_test: dict[str, Tensor] | None = None
     feature_names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    ids_train: np.ndarray | None = None
+    ids_test: np.ndarray | None = None
+    preprocessing: dict | None = None
+
+    def __post_init__(self):
+        for part in ("train", "test"):
+            x, ids = getattr(self, f"x_{part}"), getattr(self, f"ids_{part}")
+            if ids is None:
+                object.__setattr__(self, f"ids_{part}", np.arange(len(x)))
+            elif len(ids) != len(x):
+                raise ValueError(f"ids_{part} has {len(ids)} entries for {len(x)} examples")
+        if self.preprocessing is None:
+            columns = None if self.feature_names is None else list(self.feature_names)
+            table = {"kind": "table", "columns": columns, "width": self.x_train.shape[-1]}
+            own = image_preprocessing(self.image_shape, {}) if self.is_image else table
+            object.__setattr__(self, "preprocessing", own)
 
     @property
     def is_image(self) -> bool:
-        return self.x_train.ndim == 4
+        return isinstance(self.x_train, MixedSizes) or self.x_train.ndim == 4
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image.
 
         Raises:
-            DataError: this is a table.
+            DataError: this is a table, or images of several sizes.
         """
         if not self.is_image:
             raise DataError(
@@ -63,7 +95,9 @@ class Dataset:
         return tuple(self.x_train.shape[1:])
 
     def __repr__(self) -> str:
-        what = "x".join(map(str, self.x_train.shape[1:])) + (" images" if self.is_image else " columns")
+        mixed = isinstance(self.x_train, MixedSizes)
+        shape = "of several sizes" if mixed else "x".join(map(str, self.x_train.shape[1:]))
+        what = f"images {shape}" if mixed else f"{shape} images" if self.is_image else f"{shape} columns"
         parts = [f"{len(self.x_train):,} training, {len(self.x_test):,} test", what]
         if self.value_range is not None:
             parts.append("values in [{:g}, {:g}]".format(*self.value_range))
@@ -74,86 +108,57 @@ class Dataset:
         return f"Dataset({self.name}: {'; '.join(parts)})"
 
 
-def check_size(size: int | None, argument: str, *, least: int) -> None:
-    """Raises DataError unless `size` is None or a whole number of at least `least`."""
-    if size is None:
-        return
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < least:
-        raise DataError(f"{argument}={size!r} must be a whole number of at least {least}, or None for the default")
+def image_preprocessing(shape: tuple[int, int, int] | None, white: dict[str, int], channels: int | None = None) -> dict:
+    """How images became tensors of `shape` (C, H, W), None if of several sizes; `white` is explained in decode.py."""
+    size = None if shape is None else [int(shape[1]), int(shape[2])]
+    return {"kind": "images", "image_size": size, "channels": int(shape[0]) if shape else channels, "white": white}
 
 
-def stratified_order(labels, n: int, seed: int) -> np.ndarray:
-    """A seeded order of 0..n-1 in which every beginning (and every end) holds the classes in their proportions.
+class MixedSizes(Sequence):
+    """Images of several sizes: float32 (C, H, W) each, by index or in a loop.
 
-    Each example gets the quantile of its random rank within its class; sorting by it interleaves the classes. So
-    smaller subsets lie inside larger ones. Without labels it is a plain permutation.
-
-    Args:
-        labels: (n,) class labels, or None.
-    Returns:
-        int64, (n,).
+    Whatever else a tensor can do raises a DataError that says how to get one: by `image_size=`.
     """
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(n)
-    if labels is None:
-        return order
-    labels = np.asarray(labels)[order]
-    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    grouped = np.argsort(codes, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    rank = np.empty(n)
-    rank[grouped] = np.arange(n) - np.repeat(starts, counts)
-    quantile = (rank + rng.random(len(counts))[codes]) / counts[codes]  # one offset a class: no class always first
-    return order[np.argsort(quantile, kind="stable")]
+
+    def __init__(self, images: Sequence[Tensor], name: str):
+        self._images, self._name = tuple(images), name
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int | slice) -> Tensor | MixedSizes:
+        return MixedSizes(self._images[index], self._name) if isinstance(index, slice) else self._images[index]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._images)
+
+    def __getattr__(self, attribute: str):
+        if attribute.startswith("_"):  # Python and notebooks look for these
+            raise AttributeError(attribute)
+        raise DataError(one_size_needed(self._name, [tuple(image.shape[1:]) for image in self._images]))
 
 
-def take(labels, n: int, size: int | None, *, argument: str, name: str, seed: int) -> np.ndarray:
-    """Indices of `size` of the `n` examples of one part: all in their own order, or a seeded, stratified subset.
-
-    Raises:
-        DataError: more are asked for than there are.
-    """
-    if size is None:
-        return np.arange(n)
-    if size > n:
-        raise DataError(f"{argument}={size} asks for more than the {n} examples that {name} has; ask for at most {n}")
-    return stratified_order(labels, n, seed)[:size]
+def one_size_needed(name: str, sizes: Sequence[tuple[int, int]]) -> str:
+    """The line that says that images (H, W) of several sizes must become one."""
+    several = list(dict.fromkeys(sizes))
+    shown = ", ".join(f"{height}x{width}" for height, width in several[:3]) + (", ..." if len(several) > 3 else "")
+    return (
+        f"{name} has images of {len(several)} sizes ({shown}, height x width), and one is needed here; "
+        "choose a side in pixels with image_size=, for example image_size=28"
+    )
 
 
-def split(
-    labels, n: int, train_size: int | None, test_size: int | None, *, name: str, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test indices of a set that comes in one piece: seeded, disjoint, stratified when labelled.
-
-    The test part is 20 % unless `test_size` says otherwise, and does not depend on `train_size` as long as both
-    fit; the training part is the rest, or its first `train_size` examples.
-
-    Raises:
-        DataError: fewer than two examples, or more asked for than there are.
-    """
-    if n < 2:
-        raise DataError(f"{name} has {n} example(s); at least 2 are needed for a training and a test part")
-    test = test_size
-    if test is None:
-        test = max(1, round(0.2 * n))
-        if train_size is not None:
-            test = min(test, max(1, n - train_size))
-    train = max(1, n - test) if train_size is None else train_size
-    if train + test > n and test_size is None:
-        raise DataError(
-            f"train_size={train} asks for more than {name} can give: of its {n} examples at least one is for testing; "
-            "ask for fewer, or set test_size=0"
-        )
-    if train + test > n:
-        raise DataError(
-            f"train_size={train} and test_size={test} ask for {train + test} examples, but {name} has {n}; "
-            "ask for fewer (test_size=0 gives an empty test part)"
-        )
-    order = stratified_order(labels, n, seed)
-    return order[test : test + train], order[:test]
+def plain_text(text: str | PurePath) -> str:
+    """A name as it is shown and compared: composed accents (NFC), and a sign for bytes that are no UTF-8."""
+    return unicodedata.normalize("NFC", os.fsencode(str(text)).decode("utf-8", "replace"))
 
 
-def require_finite(x: np.ndarray, name: str, columns: tuple[str, ...] | None = None) -> None:
+def listed(names: Sequence) -> str:
+    """The first ten of them, and how many more."""
+    return ", ".join(map(str, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def require_finite(x: np.ndarray, name: str, columns: Sequence[str] | None = None) -> None:
     """Raises DataError if `x`, (N,) or more dimensions, holds NaN or infinity; names the place."""
     if x.dtype.kind != "f" or np.isfinite(x).all():
         return
@@ -161,5 +166,5 @@ def require_finite(x: np.ndarray, name: str, columns: tuple[str, ...] | None = N
     column = "" if columns is None or x.ndim != 2 else f", column {columns[bad[0, 1]]!r}"
     raise DataError(
         f"{name} holds NaN or infinity in {len(bad)} place(s), first in example {bad[0, 0]}{column}; "
-        "remove or replace such values before loading"
+        "replace such values before loading"
     )

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.data.dataset import DataError, Dataset, split, take
+from deepunsup_helpers.data.dataset import DataError, Dataset, image_preprocessing
+from deepunsup_helpers.data.decode import GREY
 from deepunsup_helpers.data.downloads import CLASS_NAMES, torchvision_arrays
-
-GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue, ITU-R BT.601, as Pillow's mode "L" takes them
+from deepunsup_helpers.data.splits import split, take
 
 
 def load_strokes(*, train_size: int | None, test_size: int | None, seed: int, image_size, channels) -> Dataset:
@@ -35,12 +35,15 @@ def load_torchvision(
     name: str, *, train_size: int | None, test_size: int | None, seed: int, image_size, channels
 ) -> Dataset:
     """`mnist`, `fashion_mnist` or `kmnist`: 60,000 training and 10,000 test images, 28x28, grey."""
-    parts = []
+    parts, ids = [], []
     for part, size in (("train", train_size), ("test", test_size)):
         images, labels = torchvision_arrays(name, part)
         chosen = take(labels, len(images), size, argument=f"{part}_size", name=f"{name}'s {part} part", seed=seed)
         parts += [torch.from_numpy(images[chosen])[:, None], labels[chosen]]
-    return images_dataset(*parts, name=name, class_names=CLASS_NAMES[name], image_size=image_size, channels=channels)
+        ids.append(chosen)
+    return images_dataset(
+        *parts, name=name, class_names=CLASS_NAMES[name], image_size=image_size, channels=channels, ids=tuple(ids)
+    )
 
 
 def load_digits(*, train_size: int | None, test_size: int | None, seed: int, image_size, channels) -> Dataset:
@@ -59,6 +62,7 @@ def load_digits(*, train_size: int | None, test_size: int | None, seed: int, ima
         class_names=tuple("0123456789"),
         image_size=image_size,
         channels=channels,
+        ids=(train, test),
     )
 
 
@@ -73,6 +77,8 @@ def images_dataset(
     image_size,
     channels,
     factors=(None, None),
+    ids=(None, None),
+    white: dict[str, int] | None = None,
 ) -> Dataset:
     """Images, uint8 or float in [0, 1], (N, C, H, W), and their labels (N,) as a Dataset of float32 in [0, 1]."""
     parts = [convert_images(x, image_size=image_size, channels=channels) for x in (x_train, x_test)]
@@ -88,6 +94,9 @@ def images_dataset(
         factors_train=factors[0],
         factors_test=factors[1],
         class_names=class_names,
+        ids_train=ids[0],
+        ids_test=ids[1],
+        preprocessing=image_preprocessing(parts[0].shape[1:], white or {}),
     )
 
 

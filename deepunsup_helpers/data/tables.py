@@ -1,18 +1,39 @@
-"""Tables: scikit-learn's, a CSV file, arrays in an NPZ file."""
+"""Tables: scikit-learn's, and CSV files with labels, identifiers, times, groups, gaps and text."""
 
 from __future__ import annotations
 
-import difflib
-import zipfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from deepunsup_helpers.data.dataset import DataError, Dataset, require_finite, split
-from deepunsup_helpers.data.images import images_dataset
+from deepunsup_helpers.data.csv_files import GAPS, is_number, open_csv, read_columns
+from deepunsup_helpers.data.dataset import DataError, Dataset, listed, plain_text, warn
+from deepunsup_helpers.data.features import as_float32, feature_names, fit_features, rows_with_gaps, to_features
+from deepunsup_helpers.data.labels import encode_labels, nearest
+from deepunsup_helpers.data.splits import split, split_groups
+
+if TYPE_CHECKING:
+    import pandas
 
 SKLEARN_TABLES = ("wine", "iris", "breast_cancer", "diabetes")
+TEXT = ("drop", "onehot")
+
+
+class Roles(NamedTuple):
+    """Columns that are no features, and what they are for instead."""
+
+    label: str | None = None
+    id: str | None = None
+    time: str | None = None
+    group: str | None = None
+    ignore: tuple[str, ...] = ()
+
+    def named(self) -> list[str]:
+        return [column for column in (self.label, self.id, self.time, self.group) if column is not None]
 
 
 def load_sklearn(name: str, *, train_size: int | None, test_size: int | None, seed: int) -> Dataset:
@@ -21,250 +42,163 @@ def load_sklearn(name: str, *, train_size: int | None, test_size: int | None, se
 
     table = getattr(datasets, f"load_{name}")(**({"scaled": False} if name == "diabetes" else {}))
     classes = tuple(map(str, table.target_names)) if "target_names" in table else None
-    return table_dataset(
-        table.data,
-        table.target,
-        name=name,
-        feature_names=tuple(table.feature_names),
-        class_names=classes,
-        train_size=train_size,
-        test_size=test_size,
-        seed=seed,
-    )
+    n = len(table.data)
+    parts = split(None if classes is None else table.target, n, train_size, test_size, name=name, seed=seed)
+    names = tuple(table.feature_names)
+    return table_dataset(table.data, table.target, parts, name=name, feature_names=names, class_names=classes)
 
 
-def load_csv(path: str, *, label: str | None, train_size: int | None, test_size: int | None, seed: int) -> Dataset:
-    """A CSV file with a line of column names. Commas, semicolons or tabs separate.
+def load_csv(
+    path: str,
+    *,
+    roles: Roles,
+    label_type: str | None,
+    missing: str,
+    text: str,
+    order: str,
+    train_size: int | None,
+    test_size: int | None,
+    seed: int,
+) -> Dataset:
+    """A CSV file with a line of column names; `load` says what its arguments mean.
 
-    Args:
-        path: relative paths start at the current directory.
-        label: the column that holds the labels, or None. Text and whole numbers become classes, in sorted order;
-            fractions stay a measurement (y float32).
     Raises:
-        DataError: no such file or column, missing values, text in a column, NaN or infinity, no rows.
+        DataError: no such file or column, gaps where `missing` is "error", no column of numbers, entries that are
+            neither numbers nor text throughout, infinity, identifiers among the features, no rows.
     """
     name = f"csv:{path}"
-    frame = _read_csv(Path(path).expanduser(), name)
-    if label is not None and label not in frame.columns:
-        raise DataError(f"{name} has no column {label!r}; {nearest(label, list(frame.columns))}")
-    missing = frame.isna().sum()
-    if missing.any():
-        columns = ", ".join(f"{column!r} ({count})" for column, count in missing[missing > 0].items())
-        raise DataError(
-            f"{name} has missing values in {columns}; fill them in or delete those rows or columns "
-            "(pandas: fillna, dropna)"
-        )
-    target = None if label is None else frame.pop(label)
-    text = [column for column in frame.columns if frame[column].dtype.kind not in "biuf"]
-    if text:
-        shown = ", ".join(f"{column!r} (such as {_first_text(frame[column])!r})" for column in text)
-        raise DataError(
-            f"{name} has text in {shown}; expected numbers with a decimal point: delete the column, turn it into "
-            "numbers (pandas: get_dummies), or name it as label="
-        )
-    if not len(frame.columns):
-        raise DataError(f"{name} has no column beside the label {label!r}; expected at least one column of numbers")
-    y, classes = (None, None) if target is None else encode_labels(target.to_numpy(), name)
+    file = open_csv(Path(path).expanduser(), name)
+    roles = _known(roles, file.columns, name)
+    frame, messages = read_columns(file, left_out=roles.ignore, as_text=roles.named())
+    columns = _features(frame, roles, text, name, messages)
+    out = _rows_left_out(frame, roles, columns, missing, name, messages)
+    ids = (np.arange(len(frame)) if roles.id is None else frame[roles.id].to_numpy(object))[~out]
+    frame = frame[~out].reset_index(drop=True)
+    if roles.time is not None:
+        sorting = np.argsort(_times(frame[roles.time], name), kind="stable")
+        frame, ids, order = frame.iloc[sorting].reset_index(drop=True), ids[sorting], "kept"
+    y, classes = None, None
+    if roles.label is not None:
+        what = f"{name}: the label {roles.label!r}"
+        y, classes = encode_labels(frame[roles.label].to_numpy(object), what, label_type=label_type)
+    if roles.group is not None:
+        groups = frame[roles.group].to_numpy(object).astype(str)
+        train, test = split_groups(groups, train_size, test_size, name=name, seed=seed)
+    else:
+        labels = None if classes is None else y
+        train, test = split(labels, len(frame), train_size, test_size, name=name, seed=seed, order=order)
+    for message in messages:
+        warn(f"{name}: {message}")
+    fitted = fit_features(frame.loc[train, columns], missing=missing, name=name)
+    known = [*roles.named(), *roles.ignore, *(column for column in frame.columns if column not in columns)]
     return table_dataset(
-        frame.to_numpy(np.float64),
+        to_features(frame, fitted, name=name),
         y,
+        (train, test),
         name=name,
-        feature_names=tuple(map(str, frame.columns)),
+        feature_names=feature_names(fitted),
         class_names=classes,
-        train_size=train_size,
-        test_size=test_size,
-        seed=seed,
+        ids=ids,
+        preprocessing={**fitted, "id": roles.id, "left_out": list(dict.fromkeys(known))},
     )
 
 
-def _read_csv(path: Path, name: str):
+def _known(roles: Roles, columns: Sequence[str], name: str) -> Roles:
+    """The roles with their columns as the file spells them. Raises DataError for a column that is not there."""
+    given = [*roles.named(), *roles.ignore]
+    spelt = {column: " ".join(plain_text(column).split()) for column in given}
+    for column in spelt.values():
+        if column not in columns:
+            raise DataError(f"{name} has no column {column!r}; {nearest(column, columns)}")
+    twice = [repr(column) for column, count in Counter(spelt[c] for c in given).items() if count > 1]
+    if twice:
+        raise DataError(f"{name}: column {listed(twice)} is named for two things; name it for one")
+    if roles.time is not None and roles.group is not None:
+        raise DataError(f"{name}: time= and group= would both decide which rows test; give one of them")
+    single = {role: spelt.get(getattr(roles, role)) for role in ("label", "id", "time", "group")}
+    return Roles(**single, ignore=tuple(spelt[column] for column in roles.ignore))
+
+
+def _features(frame: pandas.DataFrame, roles: Roles, text: str, name: str, messages: list[str]) -> list[str]:
+    """The columns to use: all of numbers, and those of text if they become one-hot columns; told which are left out."""
+    columns = [column for column in frame.columns if column not in roles.named()]
+    words = [column for column in columns if frame[column].dtype == object]
+    shown = listed([f"{column!r} (such as {str(frame[column].dropna().iloc[0])[:30]!r})" for column in words])
+    if text == "drop" and words:
+        columns = [column for column in columns if column not in words]
+        if columns:
+            messages.append(f"columns of text are left out: {shown}; text='onehot' makes columns of 0 and 1 of them")
+    if not columns:
+        beside = f", only text in {shown}" if words else ""
+        raise DataError(f"{name} has no column of numbers beside {listed(roles.named()) or 'its text'}{beside}")
+    return columns
+
+
+def _rows_left_out(
+    frame: pandas.DataFrame, roles: Roles, columns: list[str], missing: str, name: str, messages: list[str]
+) -> np.ndarray:
+    """True for rows without a label, a time or a group, and for those with gaps if `missing` is "drop", (N,)."""
+    if roles.label is not None:  # among numbers, NA and the like are gaps; among words, NA is a class
+        label = frame[roles.label]
+        gap = label.str.lower().isin(GAPS)
+        if gap.any() and label[label.notna() & ~gap].map(is_number).all():
+            frame.loc[gap, roles.label] = None
+    needed = frame[roles.named()]
+    without = needed.isna().any(axis=1).to_numpy()
+    if without.any() and missing != "drop":
+        counts = ", ".join(f"{column!r} ({count})" for column, count in needed.isna().sum().items() if count)
+        raise DataError(
+            f"{name} has missing values in {counts}, which cannot be filled in; missing='drop' leaves those rows out"
+        )
+    out = without | rows_with_gaps(frame[columns], missing=missing, name=name)
+    if out.any():
+        messages.append(f"{out.sum()} of {len(out)} rows have gaps and are left out: {listed(np.flatnonzero(out))}")
+    return out
+
+
+def _times(values: pandas.Series, name: str) -> np.ndarray:
+    """Times to sort by: numbers, or dates as ISO 8601 writes them."""
     import pandas
 
-    if not path.is_file():
-        raise DataError(f"{name}: there is no such file (looked for {path.resolve()}); give its path, csv:PATH")
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
-        frame = pandas.read_csv(path, sep=separator, encoding="utf-8-sig", skipinitialspace=True)
-    except UnicodeDecodeError:
-        raise DataError(f"{name} is not a text file in UTF-8; save it as CSV UTF-8") from None
-    except (pandas.errors.ParserError, pandas.errors.EmptyDataError) as error:
+    numbers = pandas.to_numeric(values, errors="coerce")
+    if numbers.notna().all():
+        return numbers.to_numpy(np.float64)
+    times = pandas.to_datetime(values, format="ISO8601", errors="coerce", utc=True)
+    if times.isna().any():
         raise DataError(
-            f"{name} cannot be read as a table ({error}); expected a line of column names, "
-            "then rows with as many values"
-        ) from None
-    names = [str(column) for column in frame.columns]
-    if frame.empty:
-        problem = "has no rows"
-    elif all(map(_is_number, names)):
-        problem = f"begins with numbers ({header.strip()[:40]})"
-    elif not frame.index.equals(pandas.RangeIndex(len(frame))):
-        problem = "has rows with more values than there are column names"
-    elif any(column.startswith("Unnamed: ") for column in names):
-        problem = "has a column without a name (delete it if it only counts the rows; pandas: to_csv(index=False))"
-    elif len(names) == 1 and frame.dtypes.iloc[0].kind not in "biuf":
-        problem = f"has the single column {names[0]!r}, of text"
-    else:
-        return frame
-    raise DataError(
-        f"{name} {problem}; expected a line of column names, then rows of numbers, "
-        "separated by commas, semicolons or tabs"
-    )
-
-
-def _is_number(text) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _first_text(column) -> str:
-    return next((str(value)[:30] for value in column if not _is_number(value)), str(column.iloc[0])[:30])
-
-
-def load_npz(path: str, *, image_size, channels, train_size: int | None, test_size: int | None, seed: int) -> Dataset:
-    """Arrays `X` and, if there, `y` in an NPZ file (numpy.savez).
-
-    X of shape (N, D) is a table. (N, H, W), (N, C, H, W) and (N, H, W, C) with C 1 or 3 are images: bytes, which are
-    divided by 255, or floats in [0, 1].
-
-    Raises:
-        DataError: no such file, no `X`, other shapes or types, NaN or infinity.
-    """
-    name = f"npz:{path}"
-    x, y = _read_npz(Path(path).expanduser(), name)
-    if y is not None and y.shape != (len(x),):
-        raise DataError(f"{name}: y has shape {y.shape}; expected one label for each of the {len(x)} rows of X")
-    y, classes = (None, None) if y is None else encode_labels(y, name)
-    if x.ndim == 2:
-        if image_size is not None or channels is not None:
-            raise DataError(
-                f"{name} is a table (X has shape {x.shape}), so image_size and channels do not apply; leave them out"
-            )
-        return table_dataset(
-            x,
-            y,
-            name=name,
-            feature_names=None,
-            class_names=classes,
-            train_size=train_size,
-            test_size=test_size,
-            seed=seed,
+            f"{name}: the time {values.name!r} holds {values[times.isna()].iloc[0]!r}; expected numbers, or dates such as "
+            "2024-03-31 or 2024-03-31 14:30"
         )
-    train, test = split(y if classes else None, len(x), train_size, test_size, name=name, seed=seed)
-    images = _as_images(x, name)
-    return images_dataset(
-        images[train],
-        None if y is None else y[train],
-        images[test],
-        None if y is None else y[test],
-        name=name,
-        class_names=classes,
-        image_size=image_size,
-        channels=channels,
-    )
-
-
-def _read_npz(path: Path, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    if not path.is_file():
-        raise DataError(f"{name}: there is no such file (looked for {path.resolve()}); give its path, npz:PATH")
-    try:
-        arrays = np.load(path, allow_pickle=False)
-        if isinstance(arrays, np.ndarray):
-            raise DataError(f"{name} holds one bare array; save it with numpy.savez(path, X=..., y=...)")
-        with arrays:
-            if "X" not in arrays.files:
-                raise DataError(
-                    f"{name} has no array 'X' (it has {', '.join(arrays.files) or 'none'}); "
-                    "save it with numpy.savez(path, X=..., y=...)"
-                )
-            x, y = arrays["X"], arrays["y"] if "y" in arrays.files else None
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-        raise DataError(
-            f"{name} is truncated or is no NPZ file of plain arrays ({error}); "
-            "save it with numpy.savez(path, X=..., y=...)"
-        ) from None
-    if x.dtype.kind not in "biuf" or x.size == 0:
-        raise DataError(f"{name}: X is {x.dtype} of shape {x.shape}; expected real numbers, at least one an example")
-    return x, y
-
-
-def _as_images(x: np.ndarray, name: str) -> torch.Tensor:
-    """uint8 (N, C, H, W), or float32 in [0, 1]."""
-    if x.ndim == 3:
-        x = x[:, None]
-    elif x.ndim == 4 and x.shape[1] not in (1, 3) and x.shape[3] in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
-    if x.ndim != 4 or x.shape[1] not in (1, 3):
-        raise DataError(
-            f"{name}: X has shape {x.shape}; expected (N, D) for a table, or (N, H, W), (N, C, H, W) or "
-            "(N, H, W, C) with C 1 or 3 for images"
-        )
-    if x.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x))
-    require_finite(x, name)
-    images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    if images.min() < 0 or images.max() > 1:
-        raise DataError(
-            f"{name}: images run from {images.min():g} to {images.max():g}; "
-            "expected bytes (uint8) or floats in [0, 1]: divide them first"
-        )
-    return images
-
-
-def encode_labels(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Labels as codes 0..K-1 with their K names in sorted order, or fractions as they are, with None."""
-    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.round(values))).all():
-        require_finite(values, f"{name} (its labels)")
-        return values, None
-    if values.dtype.kind == "f":
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "biu":
-        values = values.astype(str)
-    names, codes = np.unique(values, return_inverse=True)
-    return codes.reshape(-1), tuple(map(str, names))
+    return times.to_numpy()
 
 
 def table_dataset(
     x: np.ndarray,
     y: np.ndarray | None,
+    parts: tuple[np.ndarray, np.ndarray],
     *,
     name: str,
-    feature_names,
-    class_names,
-    train_size: int | None,
-    test_size: int | None,
-    seed: int,
+    feature_names: tuple[str, ...] | None,
+    class_names: tuple[str, ...] | None,
+    ids: np.ndarray | None = None,
+    preprocessing: dict | None = None,
 ) -> Dataset:
-    """A table (N, D) split into its two parts, stratified when y are classes (`class_names` given)."""
-    with np.errstate(over="ignore"):  # told below
-        rows = np.ascontiguousarray(x, dtype=np.float32)
-    require_finite(rows, f"{name} (as float32)", feature_names)
-    rows = torch.from_numpy(rows)
-    labels = None
+    """A table (N, D) and its labels in two parts, given by their rows; `ids` are the rows' numbers by default."""
+    train, test = parts
+    rows = torch.from_numpy(as_float32(x, name, feature_names))
+    ids = np.arange(len(rows)) if ids is None else ids
     if y is not None:
-        labels = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32 if class_names is None else np.int64))
-    train, test = split(None if class_names is None else y, len(rows), train_size, test_size, name=name, seed=seed)
+        y = torch.from_numpy(np.ascontiguousarray(y, dtype=np.float32 if class_names is None else np.int64))
     return Dataset(
         name=name,
         x_train=rows[train],
-        y_train=None if y is None else labels[train],
+        y_train=None if y is None else y[train],
         x_test=rows[test],
-        y_test=None if y is None else labels[test],
+        y_test=None if y is None else y[test],
         value_range=None,
         feature_names=feature_names,
         class_names=class_names,
+        ids_train=ids[train],
+        ids_test=ids[test],
+        preprocessing=preprocessing,
     )
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """'did you mean X?' for the nearest known word, or a list of the known ones."""
-    lower = {str(other).lower(): str(other) for other in known}
-    close = difflib.get_close_matches(str(word).lower(), list(lower), n=1, cutoff=0.5)
-    listed = f"known: {', '.join(map(str, known[:20]))}" + (", ..." if len(known) > 20 else "")
-    return f"did you mean {lower[close[0]]!r}? ({listed})" if close else listed

@@ -1,0 +1,124 @@
+"""What is odd about data that a user brings: few things, all of them certain, said before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deepunsup_helpers.data.dataset import DataError, Dataset, MixedSizes, listed
+
+FEW = 10  # training examples
+UNEQUAL = 100  # times as many of one class as of another
+MANY_COLUMNS = 4  # rows of fewer agree by chance
+DARK = 0.25  # the brightest pixel of all data is darker
+
+
+def few(data: Dataset) -> list[str]:
+    """A sentence where there are hardly any examples and nobody asked for so few."""
+    n = len(data.x_train)
+    return [f"it gives {n} training example{'s' * (n > 1)} only"] if n < FEW else []
+
+
+def check_needs(
+    data: Dataset, *, images: int | None = None, test_images: int | None = None, classes: int | None = None
+) -> None:
+    """Says at once, in one line, what a notebook needs and these data lack: `check_needs(data, images=256)`.
+
+    Args:
+        images, test_images: the least number of training and of test examples.
+        classes: the least number of classes.
+    Raises:
+        DataError: there is less than that.
+    """
+    what = "images" if data.is_image else "rows"
+    for needed, there, kind in (
+        (images, len(data.x_train), f"training {what}"),
+        (test_images, len(data.x_test), f"test {what}"),
+        (classes, len(data.class_names or ()), "classes"),
+    ):
+        if needed is not None and there < needed:
+            raise DataError(
+                f"{data.name} gives {there} {kind}, and this notebook needs at least {needed}; bring more data"
+            )
+
+
+def oddities(data: Dataset) -> list[str]:
+    """Sentences about what is odd; none where all is well."""
+    said = list(_about_labels(data))
+    said += _about_images(data) if data.is_image else _about_columns(data)
+    if data.is_image or data.x_train.shape[1] >= MANY_COLUMNS:
+        said += _about_repeats(data)
+    return said
+
+
+def _about_labels(data: Dataset) -> Iterator[str]:
+    if data.class_names is None or data.y_train is None:
+        return
+    counts = torch.bincount(data.y_train, minlength=len(data.class_names)).tolist()
+    names = dict(zip(data.class_names, counts))
+    if len(names) == 1:
+        yield f"all examples are of one class, {data.class_names[0]!r}"
+        return
+    single = [name for name, count in names.items() if count == 1]
+    if min(counts) and max(counts) >= UNEQUAL * min(counts):
+        most, least = max(names, key=names.get), min(names, key=names.get)
+        yield f"the classes are very unequal: {names[most]} of {most!r}, {names[least]} of {least!r} in the training part"
+    elif single:
+        yield f"there is one training example only of {listed(list(map(repr, single)))}"
+
+
+def _about_images(data: Dataset) -> Iterator[str]:
+    constant = []
+    brightest = 0.0
+    for x, ids in ((data.x_train, data.ids_train), (data.x_test, data.ids_test)):
+        for part, own in _in_blocks(x, ids):
+            low, high = part.flatten(1).aminmax(dim=1)
+            constant += own[(low == high).numpy()].tolist()
+            brightest = max(brightest, high.max().item())
+    if len(constant) == len(data.x_train) + len(data.x_test):
+        yield f"every image is of one value throughout (the brightest is {brightest:.3g} of white): nothing can be learnt"
+        return
+    if constant:
+        yield f"{len(constant)} image(s) are of one value throughout: {listed(constant)}"
+    if brightest < DARK:
+        yield (
+            f"the brightest pixel of all images is {brightest:.3g} of white; "
+            "if the files use part of their range only, stretch them first"
+        )
+
+
+def _in_blocks(x: Tensor | MixedSizes, ids: np.ndarray) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Images and their ids, many of one size at once."""
+    if isinstance(x, MixedSizes):
+        yield from ((image[None], ids[i : i + 1]) for i, image in enumerate(x))
+    elif len(x):
+        yield x, ids
+
+
+def _about_columns(data: Dataset) -> Iterator[str]:
+    names = data.feature_names or [f"column {i}" for i in range(data.x_train.shape[1])]
+    constant = (data.x_train == data.x_train[:1]).all(0).tolist()
+    if any(constant):
+        yield f"constant in the training part: {listed([repr(name) for name, same in zip(names, constant) if same])}"
+
+
+def _about_repeats(data: Dataset) -> Iterator[str]:
+    """Examples that lie in both parts, value by value: their test is no test."""
+    first = {}
+    for image, own in zip(data.x_train, data.ids_train):
+        first.setdefault(_digest(image), own)
+    both = [(own, first[key]) for image, own in zip(data.x_test, data.ids_test) if (key := _digest(image)) in first]
+    if both:
+        own, other = both[0]
+        yield (
+            f"{len(both)} of {len(data.x_test)} test examples are in the training part too ({own} is the same as {other}): "
+            "scores on the test part look better than they are"
+        )
+
+
+def _digest(x: Tensor) -> bytes:
+    return hashlib.blake2b(x.numpy().tobytes(), digest_size=16).digest()
