@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import subprocess
 import sys
 
@@ -240,10 +241,47 @@ def test_text_in_a_lines_colour_can_be_read_on_white():
 # what the notebook stores --------------------------------------------------------------------------------------------
 
 
-def test_show_outside_a_notebook_prints_the_text_and_closes(capsys):
+SCRIPT = """
+import matplotlib; matplotlib.use("agg")
+from deepunsup_helpers import show
+from deepunsup_helpers.plotting import curves
+show(curves({"a": [1.0, 2.0]}), "A line that rises.")
+show(curves({"a": [2.0, 1.0]}).figure, "A line that falls.")
+"""
+
+
+def test_show_in_a_script_without_a_display_writes_a_file_and_says_where(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    for folder in (None, tmp_path / "run"):
+        variables = {name: value for name, value in os.environ.items() if name != "DEEPUNSUP_OUTPUT"}
+        variables |= {} if folder is None else {"DEEPUNSUP_OUTPUT": str(folder)}
+        run = subprocess.run(
+            [sys.executable, "train.py"], capture_output=True, text=True, cwd=tmp_path, env=variables, timeout=60
+        )
+        where = "" if folder is None else f"{folder}{os.sep}"
+        assert run.stdout.splitlines() == [
+            f"A line that rises. (figure written to {where}train-1.png)",
+            f"A line that falls. (figure written to {where}train-2.png)",
+        ], run.stderr
+        for number in (1, 2):
+            assert Image.open((folder or tmp_path) / f"train-{number}.png").size[0] > 400
+
+
+def test_show_in_a_script_with_a_display_opens_a_window_and_closes_the_figure(monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr(plt, "show", lambda: opened.append(plt.get_fignums()))
+    monkeypatch.delenv("DEEPUNSUP_OUTPUT", raising=False)
     ax = curves({"a": [1.0, 2.0]})
-    plotting.show(ax.figure, "A line that rises.")
-    assert capsys.readouterr().out == "A line that rises.\n"
+    ax.figure.canvas.required_interactive_framework = "qt"
+    plotting.show(ax, "A line that rises.")
+    assert opened == [[1]] and not plt.get_fignums() and capsys.readouterr().out == "A line that rises.\n"
+
+
+def test_a_figure_that_cannot_be_written_does_not_stop_a_script(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DEEPUNSUP_OUTPUT", str(tmp_path / "file"))
+    plotting.show(curves({"a": [1.0, 2.0]}), "A line that rises.")
+    assert capsys.readouterr().out.startswith("A line that rises. (the figure could not be written to ")
     assert not plt.get_fignums()
 
 

@@ -6,13 +6,14 @@ Plots take tensors or arrays and an optional `ax`, return the `ax` and display n
 from deepunsup_helpers.plotting.charts import curves, guess_line, latent_scatter
 from deepunsup_helpers.plotting.display import png_bundle, render_png, show
 from deepunsup_helpers.plotting.images import image_grid, image_rows
-from deepunsup_helpers.plotting.style import CLASS_COLOURS, GUESS_COLOUR, LINE_COLOURS, WIDTH, use_style
+from deepunsup_helpers.plotting.style import CLASS_COLOURS, GUESS_COLOUR, LINE_COLOURS, WIDTH, as_text, use_style
 
 __all__ = [
     "CLASS_COLOURS",
     "GUESS_COLOUR",
     "LINE_COLOURS",
     "WIDTH",
+    "as_text",
     "curves",
     "guess_line",
     "image_grid",

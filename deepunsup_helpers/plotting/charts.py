@@ -12,21 +12,24 @@ from deepunsup_helpers.plotting.style import (
     CLASS_COLOURS,
     GUESS_COLOUR,
     INK,
+    LARGEST,
     LINE_COLOURS,
     as_array,
+    as_text,
     luminance,
     text_colour,
 )
 
 LINE_END = "line end"  # marks the texts that `spread_labels` may move
 LINE_HEIGHT = 14  # points between two such texts
+MOST_NAMES = 20  # classes: more names than this cover the points
 
 
 def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss", yscale: str = "linear", ax=None):
     """Lines with their names written at their ends.
 
     Args:
-        series: {name: values}; NaN and infinite values are left out.
+        series: {name: values}; NaN and infinite values are left out, on a log scale also what is not above 0.
         x: positions shared by all, or None for 1, 2, 3, ...
         xlabel, ylabel: what the axes show, with units.
         yscale: "linear" or "log".
@@ -41,16 +44,17 @@ def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss",
     ax.margins(x=0.02)
     ends = []
     for i, (name, values) in enumerate(series.items()):
-        values = as_array(values).astype(float)
-        positions = np.arange(1, len(values) + 1) if x is None else as_array(x)
+        values = as_array(values).astype(float).reshape(-1)
+        positions = np.arange(1, len(values) + 1) if x is None else as_array(x).reshape(-1)
         if len(values) > len(positions):
             raise ValueError(f"{name!r} has {len(values)} values for {len(positions)} positions in x")
-        keep = np.isfinite(values)
+        keep = np.isfinite(values) & np.isfinite(positions[: len(values)]) & ((yscale != "log") | (values > 0))
+        least = 1 / LARGEST if yscale == "log" else -LARGEST
         colour = LINE_COLOURS[i % len(LINE_COLOURS)]
-        points = positions[: len(values)][keep], values[keep]
-        ax.plot(*points, color=colour, marker="o" if keep.sum() == 1 else None, label=str(name))
+        points = (np.clip(positions[: len(values)][keep], -LARGEST, LARGEST), np.clip(values[keep], least, LARGEST))
+        ax.plot(*points, color=colour, marker="o" if keep.sum() == 1 else None, label=as_text(name))
         if keep.any():
-            ends.append((float(points[0][-1]), float(points[1][-1]), str(name), colour))
+            ends.append((float(points[0][-1]), float(points[1][-1]), as_text(name), colour))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     if x is None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -64,32 +68,44 @@ def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss",
 def latent_scatter(z, y=None, *, class_names=None, ax=None):
     """A map of a 2-D representation, coloured by class, each class's name written at its median point.
 
+    With more than twenty classes only the twenty largest are named; the ten colours come again and again.
+
     Args:
-        z: (N, 2).
+        z: (N, 2); points that are not finite are left out.
         y: classes, whole numbers, (N,), or None for a single colour.
-        class_names: a name for each class number, or None for the numbers.
+        class_names: a name for each class number, or None for the numbers; written as they are.
         ax: where to draw; by default a new square figure.
     Returns:
         the ax.
     Raises:
-        ValueError: z is not (N, 2), or y not (N,).
+        ValueError: z is not (N, 2), y not (N,) or no whole numbers, or a class has no name.
     """
-    z = as_array(z)
+    z = as_array(z).astype(float)
     if z.ndim != 2 or z.shape[1] != 2:
         raise ValueError(f"z has shape {z.shape}; expected points in the plane, shape (N, 2)")
-    y = np.zeros(len(z), dtype=int) if y is None else as_array(y).astype(int)
+    y = np.zeros(len(z), dtype=int) if y is None else as_array(y)
     if y.shape != (len(z),):
         raise ValueError(f"y has shape {y.shape} for {len(z)} points; expected ({len(z)},)")
+    if y.size and not (y == np.floor(y)).all():
+        raise ValueError("y holds fractions or NaN; expected whole class numbers")
+    y = y.astype(int)
+    if class_names is not None and y.size and not 0 <= y.min() <= y.max() < len(class_names):
+        raise ValueError(
+            f"y holds classes {y.min()} to {y.max()}, class_names {len(class_names)} names; one each is needed"
+        )
     ax = ax or plt.subplots(figsize=(5.2, 5.0))[1]
-    classes = np.unique(y)
+    finite = np.isfinite(z).all(axis=1)
+    z, y = np.clip(z[finite], -LARGEST, LARGEST), y[finite]
+    classes, counts = np.unique(y, return_counts=True)
     palette = {c: CLASS_COLOURS[c % len(CLASS_COLOURS)] for c in classes}
     colours = np.array([to_rgb(palette[c]) for c in y]).reshape(-1, 3)
     order = np.random.default_rng(0).permutation(len(z))  # so that no class lies on top of another
     size = float(np.clip(20_000 / max(1, len(z)), 5, 36))  # square points
     ax.scatter(*z[order].T, c=colours[order], s=size, alpha=0.75, linewidths=0)
     crowded = ax.get_window_extent().width < 300  # pixels: a panel among others
-    for c in classes if len(classes) > 1 else ():
-        name = str(c) if class_names is None else str(class_names[c])
+    named = np.sort(classes[np.argsort(-counts, kind="stable")[:MOST_NAMES]])
+    for c in named if len(classes) > 1 else ():
+        name = as_text(c if class_names is None else class_names[c], most=20)
         box = {"boxstyle": "circle,pad=0.22" if len(name) == 1 else "round,pad=0.25", "fc": palette[c], "ec": "white"}
         ink = "white" if luminance(palette[c]) < 0.3 else INK
         at = {"ha": "center", "va": "center", "fontsize": 8 if crowded else 11}
@@ -117,10 +133,12 @@ def guess_line(ax, guess: float | None, *, axis: str = "y", label: str = "your g
         return ax
     if isinstance(guess, str) or not math.isfinite(guess):
         raise ValueError(f"guess is {guess!r}; expected a number, or None for no guess")
+    scale = ax.get_yscale() if axis == "y" else ax.get_xscale()
+    guess, label = float(np.clip(guess, 1 / LARGEST if scale == "log" else -LARGEST, LARGEST)), as_text(label)
     style = {"color": GUESS_COLOUR, "linestyle": (0, (5, 3)), "linewidth": 1.6, "zorder": 3}
     if axis == "y":
         ax.axhline(guess, **style)
-        _label_end(ax, label, float(guess), GUESS_COLOUR, at=None)
+        _label_end(ax, label, guess, GUESS_COLOUR, at=None)
         spread_labels(ax)
     else:
         ax.axvline(guess, **style)

@@ -2,11 +2,17 @@
 
 import base64
 import io
+import itertools
 import math
+import os
 import sys
+import warnings
+from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.text import Text
 
+from deepunsup_helpers.files import write_atomically
 from deepunsup_helpers.plotting.charts import spread_labels
 from deepunsup_helpers.plotting.style import PIXELS_PER_INCH
 
@@ -17,7 +23,8 @@ UNSEEN = 1.0  # mean error, of 255 levels, up to which 256 colours pass for all
 def show(fig, alt: str) -> None:
     """Display a figure as a PNG with a text that stands for it, and close it. The way a figure cell ends.
 
-    Outside a notebook, where nothing can be displayed, the text is printed.
+    In a script it opens a window, as `plt.show()` does. Where there is no display, and under `deepunsup run` (the variable
+    DEEPUNSUP_OUTPUT), the figure goes into a file, `train-1.png` for the first one of train.py, and a line says where.
 
     Args:
         fig: a Matplotlib figure, or the ax of one.
@@ -31,7 +38,7 @@ def show(fig, alt: str) -> None:
         if not alt.strip():
             raise ValueError("show needs alt, a sentence that says what the figure shows; it is empty")
         if not in_notebook():
-            print(alt)
+            _show_in_a_script(fig, alt)
             return
         from IPython.display import display
 
@@ -54,11 +61,7 @@ def render_png(fig, *, scales=(2.0, 1.5, 1.0)) -> tuple[bytes, int, int]:
     Two PNG pixels for each CSS pixel, for sharp text on dense screens; fewer where the file would be large.
     """
     fig = _figure(fig)
-    for ax in fig.axes:
-        spread_labels(ax)
-    fig.draw_without_rendering()  # settles the layout, and with it the distances between labels
-    for ax in fig.axes:
-        spread_labels(ax)
+    _lay_out(fig)
     for scale in scales:
         image = _rasterise(fig, dpi=PIXELS_PER_INCH * scale)
         png = _encode(image)
@@ -68,6 +71,28 @@ def render_png(fig, *, scales=(2.0, 1.5, 1.0)) -> tuple[bytes, int, int]:
         png = _encode(image, most_error=math.inf)
     width, height = (max(1, round(side / scale)) for side in image.size)
     return png, width, height
+
+
+_COUNT = itertools.count(1)  # of the figures that this script has written
+
+
+def _show_in_a_script(fig, alt: str) -> None:
+    window = fig.canvas.manager is not None and getattr(fig.canvas, "required_interactive_framework", None)
+    if window and not os.environ.get("DEEPUNSUP_OUTPUT"):
+        for ax in fig.axes:
+            spread_labels(ax)
+        print(alt)
+        plt.show()
+        return
+    name = f"{Path(sys.argv[0] or 'figure').stem.strip('-') or 'figure'}-{next(_COUNT)}.png"
+    path = Path(os.environ.get("DEEPUNSUP_OUTPUT") or "") / name
+    png, _, _ = render_png(fig)
+    try:
+        write_atomically(path, lambda part: Path(part).write_bytes(png))
+    except OSError as error:  # a picture is not worth a long script's end
+        print(f"{alt} (the figure could not be written to {path}: {error.strerror})")
+    else:
+        print(f"{alt} (figure written to {path})")
 
 
 def in_notebook() -> bool:
@@ -82,12 +107,33 @@ def _figure(fig):
     return fig.figure if hasattr(fig, "transAxes") else fig
 
 
+def _lay_out(fig) -> None:
+    """Settle the layout, and with it the distances between labels; a text that is no valid markup becomes plain."""
+    for ax in fig.axes:
+        spread_labels(ax)
+    try:
+        _quietly(fig.draw_without_rendering)
+    except ValueError:  # somebody's "$" in a title
+        for text in fig.findobj(Text):
+            text.set_parse_math(False)
+        _quietly(fig.draw_without_rendering)
+    for ax in fig.axes:
+        spread_labels(ax)
+
+
+def _quietly(draw, *arguments, **keywords) -> None:
+    """Draw without a warning for what can be seen: a glyph that no installed font has is a box, long names leave little room."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from|constrained_layout not applied")
+        draw(*arguments, **keywords)
+
+
 def _rasterise(fig, *, dpi: float):
     from PIL import Image
 
     buffer = io.BytesIO()
     look = {"bbox_inches": "tight", "pad_inches": 0.06, "facecolor": "white", "pil_kwargs": {"compress_level": 0}}
-    fig.savefig(buffer, format="png", dpi=dpi, **look)
+    _quietly(fig.savefig, buffer, format="png", dpi=dpi, **look)
     return Image.open(buffer).convert("RGB")
 
 

@@ -5,7 +5,7 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 
-from deepunsup_helpers.plotting.style import WIDTH, as_array
+from deepunsup_helpers.plotting.style import WIDTH, as_array, as_text
 
 
 def image_grid(x, *, columns: int | None = None, titles=None, value_range=(0.0, 1.0), ax=None):
@@ -32,7 +32,7 @@ def image_grid(x, *, columns: int | None = None, titles=None, value_range=(0.0, 
     ax = _draw(canvas, columns=columns, tile_width=width, ax=ax)
     for (top, left), title in zip(corners, [] if titles is None else titles):
         middle = left + (width - 1) / 2
-        ax.text(middle, top - 0.5 - 0.05 * height, str(title), ha="center", va="bottom", fontsize=9)
+        ax.text(middle, top - 0.5 - 0.05 * height, as_text(title), ha="center", va="bottom", fontsize=9)
     return ax
 
 
@@ -61,25 +61,26 @@ def image_rows(rows: dict, *, titles=None, value_range=(0.0, 1.0), ax=None):
     offset = {"textcoords": "offset points", "annotation_clip": False}
     for (top, _), label in zip(corners[::count], rows):
         middle = (-0.5, top + (height - 1) / 2)
-        ax.annotate(label, middle, xytext=(-6, 0), ha="right", va="center", **offset)
+        ax.annotate(as_text(label), middle, xytext=(-6, 0), ha="right", va="center", **offset)
     for (_, left), title in zip(corners, [] if titles is None else titles):
         middle = (left + (width - 1) / 2, 0.5)
-        ax.annotate(str(title), middle, xytext=(0, 3), ha="center", va="bottom", fontsize=9, **offset)
+        ax.annotate(as_text(title), middle, xytext=(0, 3), ha="center", va="bottom", fontsize=9, **offset)
     return ax
 
 
 def _tiles(x, value_range) -> np.ndarray:
     """Images as RGB in [0, 1], (N, H, W, 3); tiny ones enlarged by a whole factor, so that separators stay thin."""
-    x = as_array(x).astype(np.float32)
+    with np.errstate(over="ignore"):
+        x = as_array(x).astype(np.float32)  # what is too large becomes infinite, and white
     shape = x.shape
     if x.ndim == 3:
         x = x[:, None]
     if x.ndim != 4 or x.shape[1] not in (1, 3) or x.size == 0:
         raise ValueError(f"images have shape {shape}; expected (N, 1, H, W), (N, 3, H, W) or (N, H, W)")
     low, high = value_range
-    if not low < high:
+    if not -math.inf < low < high < math.inf:
         raise ValueError(f"value_range is {tuple(value_range)}; expected (lowest, highest)")
-    x = np.clip((np.nan_to_num(x, nan=low) - low) / (high - low), 0, 1)
+    x = (np.clip(np.nan_to_num(x, nan=low, posinf=high, neginf=low), low, high) - low) / (high - low)
     factor = max(1, 28 // max(x.shape[2:]))
     x = x.repeat(factor, axis=2).repeat(factor, axis=3)
     return np.broadcast_to(x, (len(x), 3, *x.shape[2:])).transpose(0, 2, 3, 1)

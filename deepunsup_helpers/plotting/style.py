@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 
 # Lines: Okabe & Ito, "Color Universal Design" (2008), without yellow, which vanishes on white; black became a grey.
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")
@@ -22,16 +23,41 @@ INK, QUIET, GRID = "#222222", "#8A8A8A", "#E6E6E6"
 GUESS_COLOUR = "#000000"  # dashed: no line of the data is black
 WIDTH = 8.0  # inches of a full-width figure, 800 CSS pixels: the column of JupyterLab on a laptop
 PIXELS_PER_INCH = 100  # as displayed
+# For what DejaVu Sans, which comes with Matplotlib, has no glyphs: those of these that are installed, in this order.
+FALLBACK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Hiragino Sans GB",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Nirmala UI",
+    "Leelawadee UI",
+    "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans Tamil",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+)
+LARGEST = 1e150  # what is drawn of larger numbers: axes with room for margins and squares stay below float64's 1.8e308
 
 
 def use_style() -> None:
     """Set the course's look for all following figures."""
+    installed = set(font_manager.get_font_names())
     mpl.rcParams.update(
         {
             "figure.dpi": PIXELS_PER_INCH,
             "figure.figsize": (WIDTH, 3.6),
             "figure.constrained_layout.use": True,
-            "font.family": ["DejaVu Sans"],  # comes with Matplotlib, so it is the same everywhere
+            "font.family": ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in installed)],
             "font.size": 11,
             "axes.titlesize": 12,
             "axes.titlelocation": "left",
@@ -61,6 +87,19 @@ def use_style() -> None:
             "image.cmap": "cividis",
         }
     )
+
+
+def as_text(name, *, most: int = 40) -> str:
+    """A name so that Matplotlib writes it as it is, never as markup, wherever it takes a text.
+
+    A `$` stands for itself, and with it `_`, `^` and backslashes. A line of more than `most` characters ends with three
+    dots, tabs and the like are spaces.
+
+    ax.set_title(as_text(data.name))
+    """
+    name = "".join(c if c.isprintable() or c == "\n" else " " for c in str(name))
+    lines = (line if len(line) <= most else line[: most - 1] + "\u2026" for line in name.split("\n"))
+    return "\n".join(lines).replace("$", r"\$")
 
 
 def text_colour(colour: str) -> str:
