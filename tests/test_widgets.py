@@ -176,6 +176,8 @@ def test_explore_refuses_what_it_cannot_offer(notebook):
         explore(lambda a: 1 / 0, ALT, a=[1])
 
 
-def test_explore_outside_a_notebook_prints_its_text(capsys):
+def test_explore_outside_a_notebook_is_the_starting_figure(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEEPUNSUP_OUTPUT", str(tmp_path))
     explore(slope, ALT, slope=[1])
-    assert capsys.readouterr().out == ALT + "\n" and not plt.get_fignums()
+    (picture,) = tmp_path.iterdir()
+    assert capsys.readouterr().out == f"{ALT} (figure written to {picture})\n" and not plt.get_fignums()

@@ -84,8 +84,9 @@ def _show_in_a_script(fig, alt: str) -> None:
         print(alt)
         plt.show()
         return
-    name = f"{Path(sys.argv[0] or 'figure').stem.strip('-') or 'figure'}-{next(_COUNT)}.png"
-    path = Path(os.environ.get("DEEPUNSUP_OUTPUT") or "") / name
+    script = Path(sys.argv[0]).stem
+    script = "figure" if script in ("", "-c", "-", "__main__") else script
+    path = Path(os.environ.get("DEEPUNSUP_OUTPUT") or "") / f"{script}-{next(_COUNT)}.png"
     png, _, _ = render_png(fig)
     try:
         write_atomically(path, lambda part: Path(part).write_bytes(png))
