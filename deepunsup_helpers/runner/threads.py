@@ -18,7 +18,8 @@ def thread_variables(workers: int, environment: Mapping[str, str], *, fixed: boo
     """Environment for one of `workers` processes: cores/N threads, set before torch loads.
 
     Two training processes with two threads each on two cores stop each other (OpenMP's threads spin while they wait),
-    so the share is never more than cores/N. A smaller number already in `environment` is kept.
+    so the share is never more than cores/N. A smaller number already in `environment` holds for all of them: torch would
+    take the larger one.
 
     Args:
         workers: processes at work at the same time; 1 leaves everything as it is, unless `fixed`.
@@ -27,7 +28,6 @@ def thread_variables(workers: int, environment: Mapping[str, str], *, fixed: boo
     """
     if workers <= 1 and not fixed:
         return {}
-    share = max(1, available_cores() // workers)
-    present = {name: environment.get(name, "") for name in THREAD_VARIABLES}
-    return {name: str(min(share, int(text)) if text.isdecimal() and text != "0" else share)
-            for name, text in present.items()}  # fmt: skip
+    present = (environment.get(name, "") for name in THREAD_VARIABLES)
+    given = [int(text) for text in present if text.isdecimal() and text != "0"]
+    return dict.fromkeys(THREAD_VARIABLES, str(min([max(1, available_cores() // workers), *given])))
