@@ -1,13 +1,19 @@
-"""Parameters are read from the tagged cell and checked before any kernel starts."""
+"""Notebooks and their parameters are read and checked before any kernel starts."""
 
+import copy
+import json
+import random
 from pathlib import Path
 
 import pytest
 from toy_notebooks import PARAMETERS, code, write
 
 from deepunsup_helpers.runner.errors import CommandError
-from deepunsup_helpers.runner.notebook.files import find_notebook, read_notebook
+from deepunsup_helpers.runner.notebook.describe import parameter_lines
+from deepunsup_helpers.runner.notebook.files import PACKAGE_ROOT, course, find_notebook, read_notebook
 from deepunsup_helpers.runner.notebook.parameters import (
+    check_choice,
+    checked_type,
     chosen_values,
     from_text,
     parse_parameters,
@@ -44,7 +50,25 @@ def test_a_default_over_several_lines_keeps_its_comment():
 
 
 @pytest.mark.parametrize(
-    "source", ["x = y", "x = f(1)", "import os", "x, y = 1, 2", "x = y = 1", "x = 1\nx = 2", "x = ", "x = {1, 2}"]
+    "source",
+    [
+        "x = y",
+        "x = f(1)",
+        "import os",
+        "x, y = 1, 2",
+        "x = y = 1",
+        "x = 1\nx = 2",
+        "x = ",
+        "x = {1, 2}",
+        "x = 1e999",
+        "x = b'a'",
+        "x = [1j]",
+        "x = {(1, 2): 3}",
+        "x = 1  # one of: a, b",
+        "(",
+        "x = '\0'",
+        "x = " + "(" * 999,
+    ],
 )
 def test_a_line_that_is_not_name_equals_literal_is_refused(source, tmp_path):
     notebook = read_notebook(write(tmp_path / "00_bad.ipynb"))
@@ -82,6 +106,84 @@ def test_a_value_of_another_type_is_refused_by_name(name, given):
         from_text(TOYS[name], given)
 
 
+BOUNDED = parse_parameters("""\
+rate = 0.5  # learning rate; above 0
+epochs = 3  # passes; at least 1
+mix = 0.5  # share of noise; between 0 and 1
+width = 8  # channels; falls to 0 in the end; at least 1 and at most 64
+sizes = [2, 4]  # widths; at least 1
+train_size = None  # images; None takes all; a whole number, at least 1
+sigma = None  # of the noise; a number, above 0
+channels = None  # of the images; one of: 1, 3, None
+bodies = ["mlp"]  # what is compared; one of: mlp, conv
+""")
+
+
+def test_bounds_are_read_and_the_meaning_keeps_what_is_no_rule():
+    assert BOUNDED["rate"].bounds == (("above", 0),) and BOUNDED["rate"].meaning == "learning rate"
+    assert BOUNDED["mix"].bounds == (("at least", 0), ("at most", 1))
+    assert BOUNDED["width"].bounds == (("at least", 1), ("at most", 64))
+    assert BOUNDED["width"].meaning == "channels; falls to 0 in the end"
+    assert BOUNDED["train_size"].meaning == "images; None takes all" and BOUNDED["train_size"].type is int
+    assert BOUNDED["train_size"].comment == "images; None takes all; a whole number, at least 1"
+
+
+@pytest.mark.parametrize(("name", "given", "told"), [
+    ("rate", "0", "expected above 0, got 0.0"), ("rate", "-1e-3", "above 0"), ("rate", "inf", "expected a number"),
+    ("epochs", "0", "expected at least 1, got 0"), ("epochs", "-2", "at least 1"), ("epochs", "1.5", "a whole number"),
+    ("mix", "1.01", "expected at least 0 and at most 1"), ("mix", "nan", "a number"), ("width", "65", "at most 64"),
+    ("sizes", "[2, 0]", "at least 1, got 0"), ("sizes", "[2, 1e999]", "expected a list"), ("train_size", "0", "at least 1"),
+    ("train_size", "2.5", "expected a whole number or None, got 2.5"), ("train_size", "all", "a whole number or None"),
+    ("train_size", "true", "whole number"), ("sigma", "0", "above 0"), ("sigma", "-Infinity", "a number or None"),
+    ("channels", "2", "one of 1, 3, None"), ("channels", "true", "one of 1, 3"), ("bodies", "['gru']", "one of mlp, conv"),
+    ("rate", "1" + "0" * 400, "expected a number"), ("epochs", "9" * 5000, "whole number"),
+])  # fmt: skip
+def test_a_value_outside_its_bounds_is_refused_in_one_line(name, given, told):
+    with pytest.raises(CommandError, match=f"parameter '{name}': expected") as refused:
+        check_choice(BOUNDED[name], from_text(BOUNDED[name], given))
+    assert told in str(refused.value) and len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(("name", "given", "value"), [
+    ("rate", "1e-9", 1e-9), ("epochs", "1", 1), ("mix", "0", 0.0), ("mix", "1", 1.0), ("sizes", "[1]", [1]),
+    ("train_size", "none", None), ("train_size", "7", 7), ("sigma", "3", 3.0), ("channels", "none", None),
+    ("channels", "3", 3), ("bodies", "['conv', 'mlp']", ["conv", "mlp"]),
+])  # fmt: skip
+def test_a_value_within_its_bounds_is_taken(name, given, value):
+    got = from_text(BOUNDED[name], given)
+    check_choice(BOUNDED[name], got)
+    assert got == value and type(got) is type(value)
+
+
+def test_a_bare_path_is_told_how_to_be_written(toy, tmp_path):
+    with pytest.raises(CommandError, match="for your own data write -p dataset=folder:/data/x$"):
+        chosen_values(toy, None, {"dataset": "/data/x"}, tmp_path)
+    open_to_both = parse_parameters('data = "a"  # one of: a, folder:PATH, npz:PATH\n')["data"]
+    with pytest.raises(CommandError, match="-p data=npz:my/arrays.npz$"):
+        check_choice(open_to_both, "my/arrays.npz")
+    with pytest.raises(CommandError, match="expected one of ring, grid"):
+        check_choice(parse_parameters('plane = "ring"  # one of: ring, grid\n')["plane"], "folder:/data/x")
+
+
+def test_a_file_is_no_folder(toy, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CommandError, match="file is no folder"):
+        chosen_values(toy, None, {"dataset": "folder:file"}, tmp_path)
+
+
+def test_the_courses_own_values_keep_their_rules():
+    checked = 0
+    for notebook in course(PACKAGE_ROOT):
+        parameters = read_parameters(notebook)
+        for values in [{name: one.default for name, one in parameters.items()}, *notebook.presets.values()]:
+            for name, value in values.items():
+                check_choice(parameters[name], checked_type(parameters[name], value))
+                checked += 1
+        numbers = [one for one in parameters.values() if one.type in (int, float, list) and not one.choices]
+        assert [one.name for one in numbers if not one.bounds and one.name != "x_seen"] == [], notebook.name
+    assert checked > 80
+
+
 def test_unknown_names_suggest_the_nearest(toy, tmp_path):
     with pytest.raises(CommandError, match="did you mean 'epochs'"):
         chosen_values(toy, None, {"epoch": "1"}, tmp_path)
@@ -110,8 +212,9 @@ def test_paths_are_absolute_against_the_caller(toy, tmp_path):
 
 def test_assignments_split_at_the_first_equals_sign_and_the_last_counts():
     assert split_assignments(["a=b=c", "x=1", "x=2", "empty="]) == {"a": "b=c", "x": "2", "empty": ""}
-    for wrong in ("epochs", "=3", ""):
-        with pytest.raises(CommandError, match="name=value"):
+    for wrong, told in (("epochs", "write -p epochs=VALUE"), ("=3", "-p epochs=10"), ("", "-p epochs=10"),
+                        ("/data/x", "write -p dataset=folder:/data/x for a folder of your own images")):  # fmt: skip
+        with pytest.raises(CommandError, match=f"expected name=value in one word; .*{told}"):
             split_assignments([wrong])
 
 
@@ -132,14 +235,95 @@ def test_an_unknown_notebook_suggests_the_nearest(text, told, tmp_path):
         find_notebook(text, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"cells": 3, "nbformat": 4}', '{"nbformat": 3, "cells": []}', "\udcff"]
-)
-def test_what_is_no_notebook_is_a_fault(content, tmp_path):
+@pytest.mark.parametrize(("content", "told"), [
+    (b"", "is empty"), (b"{", "Expecting"), (b"[]", "the whole is a list"), (b"\xff", "utf-8"), (b"[" * 99999, "recursion"),
+    (b'\xef\xbb\xbf{"nbformat": 4}', "BOM"), (b'{"nbformat": 3, "worksheets": []}', "its format is 3"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells is missing"), (b'{"nbformat": 4, "nbformat_minor": 5, "cells": []}', "metadata is missing"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": [], "cells": []}', "metadata is a list"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}', "cells is a number"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"presets": ["smoke"]}}, "cells": []}', "presets is a list"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"presets": {"smoke": 3}}}, "cells": []}', "preset 'smoke' is a number"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"seconds": true}}, "cells": []}', "no number of seconds"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": ["x"]}', "cell 1 is a text"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "source": 3}]}', "source of cell 1"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "heading", "metadata": {}}]}', "type of cell 1"),
+    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"a": "\\ud800"}, "cells": []}', "surrogate"),
+])  # fmt: skip
+def test_what_is_no_notebook_is_refused_in_one_line_that_says_why(content, told, tmp_path):
     path = tmp_path / "x.ipynb"
-    path.write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(CommandError, match="not a notebook"):
+    path.write_bytes(content)
+    with pytest.raises(CommandError, match="is not a notebook") as refused:
         read_notebook(path)
+    assert told in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_folder_is_no_notebook_and_costs_none(tmp_path):
+    (tmp_path / "notebooks" / "02_folder.ipynb").mkdir(parents=True)
+    write(tmp_path / "notebooks" / "04_toy.ipynb")
+    assert [notebook.name for notebook in course(tmp_path)] == ["04_toy"]
+    with pytest.raises(CommandError, match="is a folder, not a notebook"):
+        find_notebook("notebooks/02_folder.ipynb", tmp_path)
+    with pytest.raises(CommandError, match="cannot read the notebook"):
+        read_notebook(tmp_path / "nothing.ipynb")
+
+
+LEAVES = [
+    None,
+    True,
+    0,
+    -3,
+    2**70,
+    1e308,
+    float("nan"),
+    "",
+    "x = [",
+    "x = 1  # at least 2; one of: a",
+    "# A\n",
+    [],
+    {},
+    [[]],
+]
+
+
+def mutated(notebook: dict, random_: random.Random) -> dict:
+    """A copy with one to three values anywhere in it replaced or removed."""
+    notebook = copy.deepcopy(notebook)
+    for _ in range(random_.randint(1, 3)):
+        place = notebook
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            deep = [key for key in keys if place[key] and isinstance(place[key], dict | list)]
+            key = random_.choice(deep if deep and random_.random() < 0.8 else keys)
+            if key in deep and random_.random() < 0.9:
+                place = place[key]
+            elif random_.random() < 0.2:
+                del place[key]
+                break
+            else:
+                place[key] = copy.deepcopy(random_.choice(LEAVES))
+                break
+    return notebook
+
+
+def test_a_damaged_notebook_is_refused_in_a_line_or_serves(tmp_path):
+    papermill = pytest.importorskip("papermill.iorw")
+    path = write(tmp_path / "04_toy.ipynb", code("x"), presets=PRESETS, seconds=3)
+    whole, random_, served = json.loads(path.read_text()), random.Random(1), 0
+    for _ in range(600):
+        path.write_text(json.dumps(mutated(whole, random_)))
+        try:
+            notebook = read_notebook(path)
+            assert isinstance(notebook.title, str) and f"{notebook.seconds or 0:.0f}"
+            parameter_lines(notebook)
+            json.dumps(chosen_values(notebook, "smoke", {"epochs": "2"}, tmp_path), allow_nan=False)
+        except CommandError as error:
+            assert "\n" not in str(error)
+            continue
+        served += 1
+        papermill.load_notebook_node(str(path))  # what is taken is taken by papermill too
+    assert 50 < served < 550
 
 
 def test_a_home_folder_is_expanded(toy, tmp_path, monkeypatch):

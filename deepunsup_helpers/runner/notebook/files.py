@@ -4,12 +4,15 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import deepunsup_helpers
 
 from ..errors import CommandError, describe_os_error, nearest
 
 PACKAGE_ROOT = Path(deepunsup_helpers.__file__).resolve().parent.parent
+LARGEST = 1_000_000_000  # bytes of a notebook
+WORDS = {dict: "a table", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
 NUMBERED = re.compile(r"(\d\d)_(\w+)$")
 
 
@@ -34,16 +37,15 @@ class Notebook:
     @property
     def about(self) -> dict:
         """What the course wrote into the metadata: title, seconds, presets."""
-        about = self.content.get("metadata", {}).get("deepunsup", {})
-        return about if isinstance(about, dict) else {}
+        return self.content["metadata"].get("deepunsup", {})
 
     @property
     def title(self) -> str:
         """The title in the metadata, else the first heading, else the name."""
         if self.about.get("title"):
-            return str(self.about["title"])
+            return self.about["title"]
         for cell in self.cells:
-            if cell.get("cell_type") == "markdown":
+            if cell["cell_type"] == "markdown":
                 match = re.search(r"^#\s+(.+)$", source_of(cell), flags=re.MULTILINE)
                 if match:
                     return match[1].strip()
@@ -52,8 +54,7 @@ class Notebook:
     @property
     def seconds(self) -> float | None:
         """Measured seconds of the default run, or None."""
-        seconds = self.about.get("seconds")
-        return seconds if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+        return self.about.get("seconds")
 
     @property
     def presets(self) -> dict[str, dict]:
@@ -81,39 +82,89 @@ def read_notebook(path: Path) -> Notebook:
     """Read one notebook.
 
     Raises:
-        CommandError: the file is missing, unreadable or not a notebook of format 4.
+        CommandError: the file is missing, unreadable or not a notebook of format 4 in all parts that are used here.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            raise CommandError(
+                f"{path} holds {path.stat().st_size / 1e9:.1f} GB: clear its outputs in JupyterLab first."
+            )
         content = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()  # refuses halves of characters, which no file can hold
     except OSError as error:
         raise CommandError(f"cannot read the notebook: {describe_os_error(error)}") from error
-    except ValueError as error:  # bad JSON, bad UTF-8
-        raise CommandError(f"{path} is not a notebook: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), list) or content.get("nbformat") != 4:
-        raise CommandError(f"{path} is not a notebook of format 4: open it in JupyterLab and save it.")
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8
+        reason = str(error) or type(error).__name__
+        raise CommandError(
+            f"{path} is not a notebook{' (the file is empty)' * (not path.stat().st_size)}: {reason}"
+        ) from error
+    try:
+        _check(content)
+    except ValueError as error:
+        raise CommandError(
+            f"{path} is not a notebook of format 4 ({error}): open it in JupyterLab and save it."
+        ) from error
     return Notebook(path=path.resolve(), content=content)
 
 
+def _check(content: Any) -> None:
+    """Raise a ValueError that says which part of a notebook's JSON is of a wrong type, if one is."""
+    require(content, dict, "the whole")
+    if content.get("nbformat") != 4:
+        raise ValueError(f"its format is {content.get('nbformat')!r:.20}")
+    require(content.get("nbformat_minor"), int, "nbformat_minor")
+    about = require(require(content.get("metadata"), dict, "metadata").get("deepunsup", {}), dict, "metadata.deepunsup")
+    require(about.get("title", ""), str, "metadata.deepunsup.title")
+    seconds = require(about.get("seconds"), int | float | None, "metadata.deepunsup.seconds")
+    if isinstance(seconds, bool) or not 0 <= (seconds or 0) < 1e9:
+        raise ValueError("metadata.deepunsup.seconds is no number of seconds")
+    for name, values in require(about.get("presets", {}), dict, "metadata.deepunsup.presets").items():
+        require(values, dict, f"preset {name!r}")
+    for number, cell in enumerate(require(content.get("cells"), list, "cells"), start=1):
+        where = f"of cell {number}"
+        if require(cell, dict, f"cell {number}").get("cell_type") not in ("code", "markdown", "raw"):
+            raise ValueError(f"the type {where} is {cell.get('cell_type')!r:.20}")
+        metadata = require(cell.get("metadata"), dict, f"the metadata {where}")
+        texts = [cell.get("source"), metadata.get("tags", [])]
+        for text, name in zip(texts, ("source", "tags")):
+            items = [text] if name == "source" and isinstance(text, str) else require(text, list, f"the {name} {where}")
+            [require(item, str, f"the {name} {where}") for item in items]
+        require(cell.get("id", ""), str, f"the id {where}")
+        require(cell.get("attachments", {}), dict, f"the attachments {where}")
+        for output in require(cell.get("outputs", []), list, f"the outputs {where}"):
+            require(output, dict, f"an output {where}")
+
+
+def require(value: Any, kind: Any, name: str) -> Any:
+    """The value if it is of that type; else a ValueError that says what it is."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} {'is missing' if value is None else f'is {WORDS[type(value)]}'}")
+    return value
+
+
 def notebooks_folder(cwd: Path | None = None) -> Path:
-    """`./notebooks` of the cwd if it holds numbered notebooks, else the folder beside the installed package.
+    """`./notebooks` of `cwd` if it holds numbered notebooks, else the folder beside the installed package.
 
     Raises:
         CommandError: neither holds a notebook.
     """
-    cwd = cwd or Path.cwd()
-    candidates = [cwd / "notebooks", PACKAGE_ROOT / "notebooks"]
+    candidates = [(cwd or Path.cwd()) / "notebooks", PACKAGE_ROOT / "notebooks"]
     for folder in candidates:
-        if any(NUMBERED.match(path.stem) for path in folder.glob("*.ipynb")):
+        if numbered(folder):
             return folder.resolve()
     raise CommandError(
         f"no notebooks found in {candidates[0]} or {candidates[1]}: go to the course's folder, or give a path."
     )
 
 
+def numbered(folder: Path) -> list[Path]:
+    """The files of a folder that are notebooks of a course, in order."""
+    return [path for path in sorted(folder.glob("*.ipynb")) if NUMBERED.match(path.stem) and path.is_file()]
+
+
 def course(cwd: Path | None = None) -> list[Notebook]:
     """Every numbered notebook of the course, in order."""
-    folder = notebooks_folder(cwd)
-    return [read_notebook(path) for path in sorted(folder.glob("*.ipynb")) if NUMBERED.match(path.stem)]
+    return [read_notebook(path) for path in numbered(notebooks_folder(cwd))]
 
 
 def find_notebook(text: str, cwd: Path | None = None) -> Notebook:
@@ -125,14 +176,14 @@ def find_notebook(text: str, cwd: Path | None = None) -> Notebook:
     cwd = cwd or Path.cwd()
     if text.endswith(".ipynb") or "/" in text or "\\" in text:
         path = cwd / Path(text).expanduser()
-        if not path.is_file():
-            beside = path.parent.glob("*.ipynb") if path.parent.is_dir() else []
-            raise CommandError(
-                f"there is no notebook {path}{nearest(path.name, sorted(other.name for other in beside))}"
-            )
-        return read_notebook(path)
+        if path.is_file():
+            return read_notebook(path)
+        if path.exists():
+            raise CommandError(f"{path} is {'a folder' if path.is_dir() else 'no file'}, not a notebook.")
+        beside = sorted(other.name for other in path.parent.glob("*.ipynb"))
+        raise CommandError(f"there is no notebook {path}{nearest(path.name, beside)}")
 
-    paths = [path for path in sorted(notebooks_folder(cwd).glob("*.ipynb")) if NUMBERED.match(path.stem)]
+    paths = numbered(notebooks_folder(cwd))
     for path in paths:
         number, short = NUMBERED.match(path.stem).groups()
         if text in (path.stem, short) or (text.isdecimal() and int(text) == int(number)):

@@ -65,17 +65,6 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One PNG of the executed notebook: its cell's index, its file name, its description, its bytes."""
-
-    cell: int
-    file: str
-    alt: str
-    flagship: bool
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Failure:
     """The cell where a run ended: number as Jupyter shows it, heading above, error and the last lines of its traceback.
 
@@ -215,25 +204,22 @@ def slug(text: str) -> str:
     return words[:60].rstrip("-") or "figure"
 
 
-def find_figures(cells: list[dict]) -> list[Figure]:
-    """Every PNG output that can be read, in order, named `NN-slug.png` after the nearest heading above."""
-    headings = headings_above(cells)
-    figures: list[Figure] = []
-    for index, cell in enumerate(cells):
-        for output in outputs_of(cell):
-            if data := output.png:
-                name = f"{len(figures) + 1:02d}-{slug(headings[index])}.png"
-                figures.append(Figure(index, name, output.alt, "flagship" in tags_of(cell), data))
-    return figures
+def write_figures(cells: list[dict], folder: Path) -> str | None:
+    """Write every PNG that can be read to `folder/figures/NN-slug.png`, named after the nearest heading above.
 
-
-def write_figures(cells: list[dict], folder: Path) -> list[Figure]:
-    """Write every PNG to `folder/figures`."""
-    figures = find_figures(cells)
-    for figure in figures:
-        (folder / "figures").mkdir(exist_ok=True)
-        write_bytes(folder / "figures" / figure.file, figure.data)
-    return figures
+    Returns:
+        'figures/NN-slug.png' of the first figure of a cell tagged `flagship`, or None.
+    """
+    flagship, count = None, 0
+    for cell, heading in zip(cells, headings_above(cells)):
+        for data in filter(None, (output.png for output in outputs_of(cell))):
+            count += 1
+            name = f"figures/{count:02d}-{slug(heading)}.png"
+            (folder / "figures").mkdir(exist_ok=True)
+            write_bytes(folder / name, data)
+            if flagship is None and "flagship" in tags_of(cell):
+                flagship = name
+    return flagship
 
 
 def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failure | None:

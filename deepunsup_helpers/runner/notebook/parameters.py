@@ -3,11 +3,11 @@
 import ast
 import io
 import json
-import math
+import operator
 import re
 import tokenize
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,54 @@ from ..errors import CommandError, nearest
 from .files import Notebook, source_of, tags_of
 
 PATH_PREFIXES = ("folder:", "csv:", "npz:")
-ONE_OF = re.compile(r"(?:^|[;,.])\s*one of:\s*(.+)$", flags=re.IGNORECASE)
 OPEN_CHOICE = re.compile(r"([a-z]+:)[A-Z_.]+$")  # 'folder:PATH' stands for every value that starts with 'folder:'
+ONE_OF = re.compile(r"(?:^|[;,.])\s*one of:\s*([^;]+)", flags=re.IGNORECASE)
+COMPARE = {"above": operator.gt, "at least": operator.ge, "at most": operator.le, "below": operator.lt}
+NUMBER = r"(-?\d[\d.]*(?:e-?\d+)?)"
+RULE = rf"(above|at least|at most|below) {NUMBER}|(between) {NUMBER} and {NUMBER}|(a whole number|a number)"
+RULES = re.compile(rf"(?:{RULE})(?:(?:,| and) (?:{RULE}))*")
+SPOKEN = {"true": True, "false": False, "none": None, "null": None}
+WORDS = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list such as [1, 2]",
+    tuple: "a list such as [1, 2]", dict: 'a table such as {"a": 1}', None: "any literal",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line `name = default  # meaning; one of: a, b` of the parameters cell."""
+    """One line `name = default  # meaning; at least 1; one of: a, b` of the parameters cell.
+
+    Args:
+        comment: the whole of it; `meaning` is what is left of it without the rules.
+        choices: the values, or items of a list, that are allowed; 'folder:PATH' stands for all that begin like it.
+        bounds: pairs such as ("at least", 1) that a number, or each item of a list, must keep.
+        declared: the type of a parameter whose default is None, where the comment says "a whole number" or "a number".
+    """
 
     name: str
     default: Any
+    comment: str = ""
     meaning: str = ""
     choices: tuple | None = None
+    bounds: tuple[tuple[str, float], ...] = ()
+    declared: type | None = None
+
+    @property
+    def type(self) -> type | None:
+        """What a value must be; None where anything may be."""
+        return self.declared if self.default is None else type(self.default)
 
     @property
     def kind(self) -> str:
         """What a value must be, in words."""
-        if self.default is None:
-            return "any literal"
-        words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        words |= {list: "a list such as [1, 2]", tuple: "a list such as [1, 2]", dict: 'a table such as {"a": 1}'}
-        return words[type(self.default)]
+        return WORDS[self.type] + (" or None" if self.default is None and self.type else "")
+
+    @property
+    def item(self) -> "Parameter":
+        """What an item of a list must be: of the type that the default's items share, where they do."""
+        kinds = {type(item) for item in self.default}
+        kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else type(None)
+        return Parameter(self.name, kind())
 
 
 def read_parameters(notebook: Notebook) -> dict[str, Parameter]:
@@ -51,7 +78,7 @@ def read_parameters(notebook: Notebook) -> dict[str, Parameter]:
         return {}
     try:
         return parse_parameters(source_of(cells[0]))
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError, CommandError) as error:
         raise CommandError(f"the parameters cell of {notebook.name} cannot be read: {error}") from error
 
 
@@ -61,13 +88,14 @@ def parse_parameters(source: str) -> dict[str, Parameter]:
     Raises:
         SyntaxError, ValueError: a line is not `name = literal  # meaning`.
     """
+    statements = ast.parse(source).body
     comments = {
         token.start[0]: token.string.lstrip("#").strip()
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
     found: dict[str, Parameter] = {}
-    for statement in ast.parse(source).body:
+    for statement in statements:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
         value = getattr(statement, "value", None)
         if len(targets) != 1 or not isinstance(targets[0], ast.Name) or value is None:
@@ -77,8 +105,10 @@ def parse_parameters(source: str) -> dict[str, Parameter]:
             raise ValueError(f"line {statement.lineno} assigns {name!r} again.")
         try:
             default = ast.literal_eval(value)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"line {statement.lineno}: the value of {name!r} is not a literal.") from error
+        if not is_plain(default):
+            raise ValueError(f"the default of {name!r} is not a plain literal: numbers, texts, lists and tables are.")
         lines = range(statement.end_lineno, statement.lineno - 1, -1)
         comment = next((comments[line] for line in lines if line in comments), "")
         found[name] = _parameter(name, default, comment)
@@ -86,15 +116,31 @@ def parse_parameters(source: str) -> dict[str, Parameter]:
 
 
 def _parameter(name: str, default: Any, comment: str) -> Parameter:
-    """Split a comment into meaning and choices."""
-    if not isinstance(default, bool | int | float | str | list | tuple | dict | None):
-        raise ValueError(f"the default of {name!r} is a {type(default).__name__}; expected a plain literal.")
-    match = ONE_OF.search(comment)
-    if not match:
-        return Parameter(name=name, default=default, meaning=comment)
-    plain = Parameter(name=name, default=default, meaning=comment[: match.start()].strip())
-    choices = tuple(from_text(plain, choice.strip().strip("'\"")) for choice in match[1].rstrip(".").split(","))
-    return Parameter(name=name, default=default, meaning=plain.meaning, choices=choices)
+    """Split a comment into meaning, bounds, type and choices."""
+    meaning, bounds, declared = [], [], None
+    for clause in ONE_OF.sub("", comment).split(";"):
+        if not RULES.fullmatch(clause.strip()):
+            meaning.append(clause.strip())
+            continue
+        for word, limit, between, low, high, whole in re.findall(RULE, clause):
+            bounds += [(word, float(limit))] if word else []
+            bounds += [("at least", float(low)), ("at most", float(high))] if between else []
+            declared = {"a whole number": int, "a number": float}.get(whole, declared)
+    plain = Parameter(name, default, comment, "; ".join(filter(None, meaning)), None, tuple(bounds), declared)
+    if not (listed := ONE_OF.search(comment)):
+        return plain
+    chosen = plain.item if isinstance(default, list | tuple) else plain
+    choices = tuple(from_text(chosen, choice.strip(" '\"")) for choice in listed[1].rstrip(". ").split(","))
+    return replace(plain, choices=choices)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON can hold it: finite numbers, texts, lists, tables."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        return True
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def from_text(parameter: Parameter, text: str) -> Any:
@@ -103,46 +149,20 @@ def from_text(parameter: Parameter, text: str) -> Any:
     Raises:
         CommandError: the text is not of that type.
     """
-    default = parameter.default
-    if isinstance(default, str):
-        return text
-    words = {"true": True, "false": False}
-    if default is None:
-        words |= {"none": None, "null": None}
-        value = words[text.lower()] if text.lower() in words else _literal(text, otherwise=text)
-    elif isinstance(default, bool):
-        value = words.get(text.lower(), text)
-    elif isinstance(default, int | float):
-        value = _number(text, whole=isinstance(default, int))
-    else:
-        value = _literal(text, otherwise=text)
-    return checked_type(parameter, value)
+    if isinstance(parameter.default, str):
+        return checked_type(parameter, text)
+    word = text.strip().lower()
+    return checked_type(parameter, SPOKEN[word] if word in SPOKEN else _literal(text))
 
 
-def _number(text: str, *, whole: bool) -> Any:
-    """A number, or the text unchanged where it is none."""
-    for kind in (int,) if whole else (int, float):
+def _literal(text: str) -> Any:
+    """A JSON or Python literal, or the text unchanged where it is none."""
+    for read in (json.loads, ast.literal_eval):
         try:
-            return kind(text)
-        except ValueError:
+            return read(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return text
-
-
-def _literal(text: str, *, otherwise: Any) -> Any:
-    """A JSON or Python literal, else `otherwise`."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)  # JSON's NaN and Infinity
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
-        pass
-    try:
-        return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return otherwise
 
 
 def checked_type(parameter: Parameter, value: Any) -> Any:
@@ -151,50 +171,63 @@ def checked_type(parameter: Parameter, value: Any) -> Any:
     Raises:
         CommandError: wrong type, or a number that is not finite.
     """
-    default = parameter.default
-    wrong = CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got {value!r}.")
-    if isinstance(value, float) and not math.isfinite(value):
+    wrong = CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got {value!r:.80}.")
+    kind = parameter.type
+    if not is_plain(value):
         raise wrong
-    if default is None:
+    if kind is None or (value is None and parameter.default is None):
         return value
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int and abs(value) < 1e300:
         return float(value)
-    if isinstance(default, list | tuple):
-        if not isinstance(value, list | tuple):
-            raise wrong
-        return type(default)(_checked_items(parameter, value))
-    if type(value) is not type(default):
+    if kind in (list, tuple) and isinstance(value, list | tuple):
+        return kind(checked_type(parameter.item, item) for item in value)
+    if type(value) is not kind:
         raise wrong
     return value
 
 
-def _checked_items(parameter: Parameter, values: Iterable) -> list:
-    """Items of a list parameter; they have the type of the default's items where those agree."""
-    kinds = {type(item) for item in parameter.default}
-    if kinds == {int, float}:
-        kinds = {float}
-    if len(kinds) != 1:
-        return list(values)
-    item = Parameter(name=parameter.name, default=kinds.pop()())
-    return [checked_type(item, value) for value in values]
-
-
 def check_choice(parameter: Parameter, value: Any) -> None:
-    """Raise a CommandError when the value is outside the declared choices."""
-    if parameter.choices is None or any(value == choice for choice in parameter.choices):
+    """Raise a CommandError when the value, or an item of a list, is outside the declared choices or bounds."""
+    for item in value if isinstance(value, list | tuple) else [] if value is None else [value]:
+        limits = " and ".join(f"{word} {limit:g}" for word, limit in parameter.bounds)
+        if limits and (isinstance(item, bool) or not isinstance(item, int | float)):
+            raise CommandError(f"parameter {parameter.name!r}: expected a number {limits}, got {item!r:.80}.")
+        if not all(COMPARE[word](item, limit) for word, limit in parameter.bounds):
+            raise CommandError(f"parameter {parameter.name!r}: expected {limits}, got {item!r:.80}.")
+        if parameter.choices is not None:
+            _check_listed(parameter, item)
+
+
+def _check_listed(parameter: Parameter, value: Any) -> None:
+    """Raise a CommandError when the value is none of the choices."""
+    if any(value == choice and type(value) is type(choice) for choice in parameter.choices):
         return
+    shown = ", ".join(map(str, parameter.choices))
+    hint = "."
     if isinstance(value, str):
-        openings = (OPEN_CHOICE.match(choice) for choice in parameter.choices if isinstance(choice, str))
-        if value.startswith(PATH_PREFIXES) or any(value.startswith(match[1]) for match in openings if match):
+        openings = [match[1] for match in map(OPEN_CHOICE.match, map(str, parameter.choices)) if match]
+        if openings and value.startswith((*openings, *PATH_PREFIXES)):
             return
-    shown = ", ".join(str(choice) for choice in parameter.choices)
-    hint = nearest(value, map(str, parameter.choices)) if isinstance(value, str) else "."
-    hint = hint if hint.startswith("; did") else "."
-    raise CommandError(f"parameter {parameter.name!r}: expected one of {shown}, got {value!r}{hint}")
+        close = nearest(value, map(str, parameter.choices))
+        hint = close if close.startswith("; did") else "."
+        if openings and is_path(value):
+            suffix = f"{Path(value).suffix.lower().lstrip('.')}:"
+            hint = (
+                f"; for your own data write -p {parameter.name}={suffix if suffix in openings else openings[0]}{value}"
+            )
+    raise CommandError(f"parameter {parameter.name!r}: expected one of {shown}, got {value!r:.80}{hint}")
+
+
+def is_path(text: str) -> bool:
+    """Whether a text looks like the path of a file or folder, or is one."""
+    try:
+        return text.startswith(("~", ".")) or "/" in text or "\\" in text or (text != "" and Path(text).exists())
+    except (OSError, ValueError):
+        return False
 
 
 def absolute(value: Any, cwd: Path) -> Any:
-    """A value that names a file (`folder:`, `csv:`, `npz:`) made absolute against the cwd's folder.
+    """A value that names a file (`folder:`, `csv:`, `npz:`) made absolute against `cwd`.
 
     Raises:
         CommandError: there is no such file or folder.
@@ -203,8 +236,10 @@ def absolute(value: Any, cwd: Path) -> Any:
         return value
     prefix, _, path = value.partition(":")
     full = (cwd / Path(path).expanduser()).resolve()
-    if not full.exists():
-        raise CommandError(f"{value}: there is no {'folder' if prefix == 'folder' else 'file'} {full}.")
+    kind, there = ("folder", full.is_dir()) if prefix == "folder" else ("file", full.is_file())
+    if not there:
+        reason = f"{full} is no {kind}" if full.exists() else f"there is no {kind} {full}"
+        raise CommandError(f"{value}: {reason}.")
     return f"{prefix}:{full}"
 
 
@@ -217,9 +252,13 @@ def split_assignments(texts: Iterable[str]) -> dict[str, str]:
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise CommandError(f"-p {text!r}: expected name=value.")
-        pairs[name.strip()] = value
+        if equals and name.strip():
+            pairs[name.strip()] = value
+            continue
+        example = f"-p {text}=VALUE" if text.isidentifier() else "-p epochs=10"
+        if is_path(text) and not equals:
+            example = f"-p dataset=folder:{text} for a folder of your own images"
+        raise CommandError(f"-p {text!r}: expected name=value in one word; write {example}.")
     return pairs
 
 
@@ -227,7 +266,7 @@ def chosen_values(notebook: Notebook, preset: str | None, assignments: dict[str,
     """The parameter values to inject: the preset's, overridden by `-p`, all checked; defaults are left out.
 
     Raises:
-        CommandError: unknown preset or name, wrong type, a value outside the choices, a path that is not there.
+        CommandError: unknown preset or name, wrong type, a value outside the choices or bounds, a path that is not there.
     """
     parameters = read_parameters(notebook)
     values: dict[str, Any] = {}

@@ -11,6 +11,7 @@ import jinja2
 from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
 from deepunsup_helpers.saving import MODELS, read_header
 
+from ..console import duration
 from ..files import write_text
 from ..notebook.files import source_of, tags_of
 from ..notebook.outputs import Failure, Output, Recorded, claims_summary, count_of, decoded, outputs_of, table
@@ -103,14 +104,6 @@ def number(value: float) -> str:
         return f"{value:.5g}"
     except OverflowError:  # a whole number beyond any float
         return f"{str(value)[:5]}... ({len(str(abs(value)))} digits)"
-
-
-def duration(seconds: float) -> str:
-    """'41 s', '3 min 20 s'."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def loading(path: Path) -> str:

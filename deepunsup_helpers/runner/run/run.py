@@ -151,8 +151,6 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
     status = "failed" if outcome.status == "completed" and problems else outcome.status
     asked = [] if request.preset == "smoke" else [claim for claim in claims if claim["holds"] is not None]
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
-    figures = write_figures(cells, folder)
-    flagship = next((figure.file for figure in figures if figure.flagship), None)
     write_json(folder / "metrics.json", recorded.metrics)
     write_json(folder / "claims.json", claims)
     facts = facts | {
@@ -162,7 +160,7 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "gpu": outcome.facts.get("gpu"),
         "threads": outcome.facts.get("threads"),
         "training_interrupted": recorded.interrupted,
-        "flagship": f"figures/{flagship}" if flagship else None,
+        "flagship": write_figures(cells, folder),
         "error": (failure.error if failure else "") or outcome.message or None,
         "ended_in_cell": failure.count if failure else None,
         "problems": problems,
