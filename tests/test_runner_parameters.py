@@ -235,23 +235,26 @@ def test_an_unknown_notebook_suggests_the_nearest(text, told, tmp_path):
         find_notebook(text, tmp_path)
 
 
+EMPTY = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}
+CELL = {"cell_type": "code", "metadata": {}, "source": "", "outputs": []}
+
+
 @pytest.mark.parametrize(("content", "told"), [
-    (b"", "is empty"), (b"{", "Expecting"), (b"[]", "the whole is a list"), (b"\xff", "utf-8"), (b"[" * 99999, "recursion"),
-    (b'\xef\xbb\xbf{"nbformat": 4}', "BOM"), (b'{"nbformat": 3, "worksheets": []}', "its format is 3"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "cells is missing"), (b'{"nbformat": 4, "nbformat_minor": 5, "cells": []}', "metadata is missing"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": [], "cells": []}', "metadata is a list"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": 3}', "cells is a number"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"presets": ["smoke"]}}, "cells": []}', "presets is a list"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"presets": {"smoke": 3}}}, "cells": []}', "preset 'smoke' is a number"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"seconds": true}}, "cells": []}', "no number of seconds"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": ["x"]}', "cell 1 is a text"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "source": 3}]}', "source of cell 1"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "heading", "metadata": {}}]}', "type of cell 1"),
-    (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {"a": "\\ud800"}, "cells": []}', "surrogate"),
+    (b"", "is empty"), (b"{", "Expecting"), (b"[]", "the whole is a list"), (b"\xff", "utf-8"),
+    (b"[" * 99999, "recursion"), (b"\xef\xbb\xbf{}", "BOM"), ({"nbformat": 3, "worksheets": []}, "its format is 3"),
+    ({"cells": None}, "cells is missing"), ({"metadata": None}, "metadata is missing"), ({"cells": 3}, "is a number"),
+    ({"metadata": []}, "metadata is a list"), ({"metadata": {"deepunsup": 1}}, "metadata.deepunsup is a number"),
+    ({"metadata": {"deepunsup": {"presets": ["smoke"]}}}, "presets is a list"),
+    ({"metadata": {"deepunsup": {"presets": {"smoke": 3}}}}, "preset 'smoke' is a number"),
+    ({"metadata": {"deepunsup": {"seconds": True}}}, "no number of seconds"), ({"cells": ["x"]}, "cell 1 is a text"),
+    ({"cells": [CELL, CELL | {"source": 3}]}, "the source of cell 2 is a number"),
+    ({"cells": [CELL | {"cell_type": "heading"}]}, "the type of cell 1 is 'heading'"),
+    ({"cells": [CELL | {"metadata": {"tags": "x"}}]}, "the tags of cell 1"), ({"metadata": {"a": "\ud800"}}, "surrogate"),
+    ({"cells": [CELL | {"outputs": [1]}]}, "an output of cell 1 is a number"),
 ])  # fmt: skip
 def test_what_is_no_notebook_is_refused_in_one_line_that_says_why(content, told, tmp_path):
     path = tmp_path / "x.ipynb"
-    path.write_bytes(content)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(EMPTY | content).encode())
     with pytest.raises(CommandError, match="is not a notebook") as refused:
         read_notebook(path)
     assert told in str(refused.value) and "\n" not in str(refused.value)
