@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deepunsup_helpers.runner.notebook.digest import code_digest
-from deepunsup_helpers.runner.notebook.files import read_notebook
+from deepunsup_helpers.runner.notebook.files import read_notebook, source_of
 from deepunsup_helpers.runner.notebook.outputs import collect
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,16 +149,25 @@ def test_smoke_run_on_other_data(path, tmp_path):
 
 
 @pytest.mark.smoke
-def test_papermill_runs_deep_autoencoders_on_mnist(tmp_path, mnist_folder):
-    """The notebooks are papermill's too: parameters by name, metrics from the outputs."""
+def test_deep_autoencoders_on_mnist(tmp_path, mnist_folder):
+    smoke(ROOT / "notebooks" / "04_deep_autoencoders.ipynb", tmp_path, "dataset=mnist")
+
+
+@pytest.mark.smoke
+def test_plain_papermill_runs_a_notebook_with_other_parameters(tmp_path):
+    """The notebooks are papermill's too: parameters by name, metrics and claims from the outputs."""
     import papermill
 
     notebook = read_notebook(ROOT / "notebooks" / "04_deep_autoencoders.ipynb")
-    values = notebook.presets["smoke"] | {"dataset": "mnist"}
+    values = notebook.presets["smoke"] | {"dataset": "digits"}
     output = tmp_path / "executed.ipynb"
     papermill.execute_notebook(notebook.path, output, parameters=values, cwd=tmp_path, progress_bar=False)
-    recorded = collect(read_notebook(output).cells)
+    executed = read_notebook(output)
+    recorded = collect(executed.cells)
     assert recorded.metrics and recorded.problems == []
+    assert recorded.claims or any("def claim(" in source_of(cell) for cell in executed.cells), (
+        "claims of its own so far"
+    )
 
 
 def write_colour_folder(folder: Path) -> Path:
