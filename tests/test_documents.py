@@ -74,6 +74,13 @@ def test_notebooks_named_are_there(path):
     assert named_notebooks(read(path)) <= {notebook.name[:2] for notebook in NOTEBOOKS} | {"NN"}
 
 
+def test_the_code_names_only_notebooks_that_are_there():
+    there = {notebook.name[:2] for notebook in NOTEBOOKS}
+    for folder in ("deepunsup_helpers", "tools", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            assert named_notebooks(read(path)) <= there, path
+
+
 @every_document
 def test_python_lines_compile_and_name_what_the_package_has(path):
     """Imports are followed; where a name of the package is called, it takes the keywords that are given."""
