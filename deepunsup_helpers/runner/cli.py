@@ -1,12 +1,17 @@
 """The command `deepunsup`. Whatever a command needs beyond click is imported inside it, so that it starts at once."""
 
+import contextlib
 import os
 import sys
-from pathlib import Path
 
-import click
+try:
+    from pathlib import Path
 
-from .errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error
+    import click
+
+    from .errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error
+except KeyboardInterrupt:  # Ctrl-C in the first tenth of a second
+    sys.exit(130)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -156,21 +161,22 @@ def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, po
 @cli.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(yes: bool) -> None:
-    """Remove runs/ and build products; work/ stays."""
-    from .course.clean import removable, remove
+    """Remove what runs and sweeps wrote under runs/, and caches; your own files and work/ stay."""
+    from .course.clean import find_removable, remove
 
     cwd = Path.cwd()
-    folders, busy = removable(cwd)
-    for run_folder in busy:
-        click.echo(f"still running, kept: {run_folder}")
-    if not folders:
+    found = find_removable(cwd)
+    for folder in found.busy:
+        click.echo(f"still running, kept: {folder}")
+    for path in found.foreign:
+        click.echo(f"not written by a run, kept: {path}")
+    if not found.files and not found.caches:
         click.echo("nothing to remove; work/ is never touched")
         return
-    runs = sum((folder / "run.json").exists() for folder in folders)
-    click.echo(f"{runs} runs and {len(folders) - runs} folders of build products below {cwd}; work/ stays")
+    click.echo(f"{found.runs} runs ({len(found.files)} files), {len(found.caches)} caches below {cwd}; work/ stays")
     if not yes:
         click.confirm("Remove them?", abort=True)
-    remove(folders, cwd)
+    remove(found, cwd)
     click.echo("removed")
 
 
@@ -178,22 +184,31 @@ def main(command: click.Command = cli) -> None:
     """Run a command; every fault ends in one line and an exit code (DEEPUNSUP_DEBUG=1 shows the traceback)."""
     try:
         command(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.stdout.flush()  # a reader that left shows here, not when Python ends
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        _leave(EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        _leave(error.exit_code)
     except BrokenPipeError:  # the reader of our output left, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_FAILED)
-    except (CommandError, OSError, Exception) as error:
+        _leave(EXIT_FAILED)
+    except Exception as error:
         if os.environ.get("DEEPUNSUP_DEBUG"):
             raise
         message, code = _message_of(error)
-        click.echo(f"deepunsup: {message}", err=True)
-        sys.exit(code)
+        with contextlib.suppress(OSError):  # the terminal is gone
+            click.echo(f"deepunsup: {message}", err=True)
+        _leave(code)
+
+
+def _leave(code: int) -> None:
+    """Exit; what cannot be written any more is forgotten."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
 
 
 def _message_of(error: Exception) -> tuple[str, int]:
@@ -202,4 +217,6 @@ def _message_of(error: Exception) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, OSError):
         return describe_os_error(error), EXIT_BAD_INPUT
+    if isinstance(error, ImportError):
+        return f"a package is missing or broken ({error}): `deepunsup check` says what to do", EXIT_BAD_INPUT
     return f"internal error, {type(error).__name__}: {error} (DEEPUNSUP_DEBUG=1 shows where)", EXIT_FAILED

@@ -6,14 +6,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from .errors import EXIT_INTERRUPTED
 
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or a closed terminal sets; a second Ctrl-C leaves at once.
+    """An event that Ctrl-C, SIGTERM or a closed terminal sets; a second signal raises KeyboardInterrupt, a third leaves.
 
     Outside of the main thread, where signals cannot be caught, nothing sets it.
     """
@@ -21,11 +23,17 @@ def stopping() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
+    seen = []
 
     def on_signal(number: int, _: object) -> None:
-        if stop.is_set():
-            os._exit(130)
+        if number == getattr(signal, "SIGHUP", None):
+            leave_terminal()
+        seen.append(number)
         stop.set()
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        if len(seen) > 2:
+            os._exit(EXIT_INTERRUPTED)
 
     numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
     before = {number: signal.getsignal(number) for number in numbers}
@@ -37,6 +45,17 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_terminal() -> None:
+    """Let nothing more be written to a terminal that is gone: each try would be an error of its own."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        with suppress(OSError):
+            os.write(stream, b"")
+            if not os.isatty(stream):
+                continue  # a file or a pipe is still there
+        os.dup2(nowhere, stream)
 
 
 class Progress:

@@ -60,29 +60,37 @@ def _copy_beside(notebooks: list[Notebook], work: Path) -> None:
     """Copy what lies beside the notebooks and is missing under `work/` (pictures, small tables)."""
     for folder in {notebook.path.parent for notebook in notebooks}:
         for item in folder.iterdir():
-            skip = item.suffix == ".ipynb" or item.name.startswith((".", "_")) or (work / item.name).exists()
-            if skip or item.resolve() == work.resolve():
+            skip = item.suffix == ".ipynb" or item.name.startswith((".", "_")) or os.path.lexists(work / item.name)
+            if skip or not item.exists() or item.resolve() == work.resolve():  # a dangling link does not exist
                 continue
             if item.is_dir():
-                shutil.copytree(item, work / item.name)
-            else:
+                shutil.copytree(item, work / item.name, ignore_dangling_symlinks=True)
+            elif item.is_file():
                 write_bytes(work / item.name, item.read_bytes())
 
 
 def start_lab(work: Path, *, browser: bool, port: int | None, cwd: Path) -> int:
-    """JupyterLab in `work`, with this interpreter as its kernel, until it ends; returns its exit code."""
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={work}"]
-    command += [] if browser else ["--no-browser"]
-    command += [f"--port={port}"] if port else []
+    """JupyterLab in `work`, with this interpreter as its kernel, until it ends or we do; returns its exit code."""
+    arguments = [f"--ServerApp.root_dir={work}"] + ([] if browser else ["--no-browser"])
+    arguments += [f"--port={port}"] if port else []
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; the server listens on this machine only
-        command.append("--allow-root")
+        arguments.append("--allow-root")
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
         environment = jupyter_environment(Path(scratch), cwd, os.environ)
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks first
         try:
-            restore = {} if os.name == "nt" else {"preexec_fn": lambda: signal.signal(signal.SIGINT, before)}
-            server = subprocess.Popen(command, cwd=work, env=environment, **restore)
+            if os.name == "nt":
+                server = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "jupyterlab", *arguments], cwd=work, env=environment
+                )
+                return server.wait()
+            reading, writing = os.pipe()  # `writing` is ours alone and ends with us
+            server = subprocess.Popen(
+                [sys.executable, "-P", "-m", "deepunsup_helpers.runner.course.server", str(reading), *arguments], cwd=work,
+                env=environment, pass_fds=[reading], preexec_fn=lambda: signal.signal(signal.SIGINT, before),
+            )  # fmt: skip
             signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+            signal.signal(signal.SIGHUP, lambda *_: server.terminate())
             return server.wait()
         finally:
             signal.signal(signal.SIGINT, before)

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .kernels import jupyter_environment
+from .kernels import MARK, end_processes, jupyter_environment
 
 GRACE = 8.0  # seconds a worker gets to save its notebook and end its kernel
-MARK = "DEEPUNSUP_EXECUTION"  # every process of an execution has its id here, children that left their parents too
 ERROR_LINE = re.compile(r"^(\w+\.)*\w*(Error|Exception)\b.*")
 
 
@@ -77,7 +76,7 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
         try:
             events: queue.Queue[dict | None] = queue.Queue()
             threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
-            _send_plan(process, plan)
+            _send_plan(process, plan, mark)
             reason = _follow(events, outcome, began=began, timeout=plan.timeout, stop=stop, progress=progress)
             _let_end(process)
         finally:
@@ -88,7 +87,7 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
         if reason:
             outcome.status = reason
         elif outcome.status == "died":
-            outcome.message = outcome.message or _last_error(log_path)
+            outcome.message = outcome.message or _last_error(log_path) or _worker_end(process)
     outcome.seconds = time.monotonic() - began
     return outcome
 
@@ -113,11 +112,11 @@ def _start(plan: Plan, scratch: Path, log: Any, mark: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def _send_plan(process: subprocess.Popen, plan: Plan) -> None:
+def _send_plan(process: subprocess.Popen, plan: Plan, mark: str) -> None:
     """Give the worker its plan; a worker that is gone already shows up as dead."""
     content = {
         "notebook": str(plan.notebook), "parameters": plan.parameters, "output": str(plan.output),
-        "folder": str(plan.folder or plan.notebook.parent),
+        "folder": str(plan.folder or plan.notebook.parent), "mark": mark,
     }  # fmt: skip
     try:
         process.stdin.write(json.dumps(content).encode() + b"\n")
@@ -183,19 +182,12 @@ def _let_end(process: subprocess.Popen) -> None:
         process.kill()
 
 
-def end_processes(mark: str) -> None:
-    """Kill every process of an execution but this one: worker, kernel, and what the notebook started and left behind."""
-    import psutil
-
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and mark in process.environ().get(MARK, "").split(":"):
-                process.kill()
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or another user's
-
-
 def _last_error(log: Path) -> str:
     """The last error that a dead worker or kernel left in its log."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if ERROR_LINE.match(line.strip())), "")
+
+
+def _worker_end(process: subprocess.Popen) -> str:
+    """What is said when the worker itself was killed."""
+    return f"its process was ended by signal {-process.returncode}" if process.returncode < 0 else ""

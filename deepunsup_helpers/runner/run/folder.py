@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from datetime import datetime
 from importlib import metadata
@@ -64,21 +65,63 @@ def _claim_given(folder: Path) -> Path:
         raise CommandError(f"{folder} already holds a run ({status_of(folder)}): give another folder with -o, or none.")
     if contents:
         raise CommandError(f"{folder} is not empty (it holds {contents[0]}): give a new or an empty folder with -o.")
+    claim = {"status": "running", "pid": os.getpid(), "host": socket.gethostname()}
     try:
-        create_text(folder / "run.json", json.dumps({"status": "running", "pid": os.getpid()}) + "\n")
+        create_text(folder / "run.json", json.dumps(claim) + "\n")
     except FileExistsError as error:
         raise CommandError(f"{folder} was just taken by another run: give another folder with -o.") from error
     return folder
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """The content of a run.json; empty when it is missing or damaged."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
 def status_of(folder: Path) -> str:
     """The status in a folder's run.json, or 'status unknown'."""
+    return str(read_facts(folder / "run.json").get("status", "status unknown"))
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a run.json or sweep.json says "running" and its process lives; of another machine nobody here knows."""
+    import psutil
+
+    facts = read_facts(path)
+    if facts.get("status") != "running":
+        return False
+    if facts.get("host", socket.gethostname()) != socket.gethostname():
+        return True
     try:
-        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["status"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "status unknown"
+        return (
+            psutil.Process(int(facts["pid"])).create_time() <= path.stat().st_mtime + 1
+        )  # else the number is another's now
+    except (psutil.Error, OSError, KeyError, TypeError, ValueError, OverflowError):
+        return False
 
 
 def write_run(folder: Path, facts: dict[str, Any]) -> None:
-    """Write run.json."""
-    write_json(folder / "run.json", facts)
+    """Write run.json; on a full disk its bare status goes into the place of the old one, which has room for it.
+
+    Raises:
+        OSError: not even that can be written.
+    """
+    try:
+        write_json(folder / "run.json", facts)
+    except OSError as error:
+        bare = {"status": "failed", "notebook": facts.get("notebook"), "error": describe_os_error(error)}
+        if facts["status"] not in ("running", "completed"):
+            bare["status"] = facts["status"]
+        with open(folder / "run.json", "r+b") as file:
+            file.write(json.dumps(bare).encode() + b"\n")
+            file.truncate()
+
+
+def files_of(folder: Path) -> list[str]:
+    """All files below a run's folder but run.json: what this run wrote, as long as it has the folder to itself."""
+    paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    return [path.as_posix() for path in paths if path.as_posix() != "run.json"]

@@ -1,4 +1,4 @@
-"""A kernel that is this very interpreter, whatever kernelspecs the machine has, activated or not."""
+"""A kernel that is this very interpreter, whatever kernelspecs the machine has; and its end with all that it started."""
 
 import json
 import os
@@ -9,12 +9,14 @@ from pathlib import Path
 from ..notebook.files import PACKAGE_ROOT
 from ..threads import thread_variables
 
+MARK = "DEEPUNSUP_EXECUTION"  # every process of an execution has its id here, children that left their parents too
+
 
 def write_kernelspec(folder: Path) -> None:
     """Write `folder/kernels/python3/kernel.json` for the running interpreter; `folder` goes into JUPYTER_PATH."""
     spec = folder / "kernels" / "python3"
     spec.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     content = {"argv": command, "display_name": "Python 3 (course)", "language": "python", "metadata": {}}
     (spec / "kernel.json").write_text(json.dumps(content), encoding="utf-8")
 
@@ -38,3 +40,15 @@ def jupyter_environment(scratch: Path, cwd: Path, base: Mapping[str, str], worke
     if "site-packages" not in PACKAGE_ROOT.parts:  # a checkout that need not be installed
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), base.get("PYTHONPATH")]))
     return environment
+
+
+def end_processes(mark: str) -> None:
+    """Kill every process of an execution but this one: worker, kernel, and what the notebook started and left behind."""
+    import psutil
+
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and mark in process.environ().get(MARK, "").split(":"):
+                process.kill()
+        except (psutil.Error, OSError):
+            continue  # gone meanwhile, or another user's

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ..console import duration, shown_path
+from ..notebook.outputs import claims_summary
 from .run import Finished
 
 MOST_METRICS = 12
@@ -14,7 +15,7 @@ def print_result(finished: Finished, cwd: Path) -> None:
     """Say how a run ended: metrics, claims and report, or what went wrong in its last lines."""
     report = finished.folder / "report.html"
     place = shown_path(report if report.exists() else finished.folder, cwd)
-    for text in finished.warnings:
+    for text in finished.recorded.warnings:
         click.echo(f"warning: {text}", err=True)
     if finished.status != "completed":
         for line in ending(finished):
@@ -22,18 +23,16 @@ def print_result(finished: Finished, cwd: Path) -> None:
         click.echo(f"kept so far: {place}", err=True)
         return
     click.echo(f"{finished.name}: completed in {duration(finished.seconds)}")
-    print_metrics(finished.metrics)
-    for line in [*finished.problems, *failed_claims(finished)]:
+    print_metrics(finished.recorded.metrics)
+    for line in [*finished.recorded.problems, *failed_claims(finished)]:
         click.echo(line, err=True)
+    for table in sorted((finished.folder / "tables").glob("*.csv")):
+        click.echo(f"table: {shown_path(table, cwd)}")
+    if pictures := len(list((finished.folder / "pictures").glob("*.png"))):
+        click.echo(f"pictures: {pictures} in {shown_path(finished.folder / 'pictures', cwd)}")
     click.echo(f"report: {place}")
-    if finished.claims:
-        click.echo(claims_line(finished))
-
-
-def claims_line(finished: Finished, before: str = "") -> str:
-    """'17 of 18 claims hold', or '' where none was asked."""
-    asked = len(finished.claims)
-    return f"{before}{asked - len(finished.broken)} of {asked} claims hold" if asked else ""
+    if line := claims_summary(finished.asked):
+        click.echo(line)
 
 
 def failed_claims(finished: Finished) -> list[str]:
@@ -49,19 +48,16 @@ def ending(finished: Finished) -> list[str]:
         return [f"{name}: stopped by the time limit{where} after {seconds} (--timeout)."]
     if finished.status == "interrupted":
         return [f"{name}: interrupted{where} after {seconds}."]
-    reason = f": {finished.message}" if finished.message else ""
     if finished.status == "died":
+        reason = f": {finished.message}" if finished.message else ""
         advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
-        return [
-            f"{name}: the kernel died{where} after {seconds}{reason}",
-            *[advice] * finished.message.endswith("SIGKILL"),
-        ]
+        lines = [f"{name}: the kernel died{where} after {seconds}{reason}"]
+        return lines + [advice] * finished.message.endswith("SIGKILL") + finished.recorded.problems
     if failure is None or not failure.error:
-        return [
-            f"{name}: failed{where} after {seconds}: {text}" for text in [finished.message, *finished.problems] if text
-        ]
+        reasons = filter(None, dict.fromkeys([finished.message, *finished.recorded.problems]))
+        return [f"{name}: failed{where} after {seconds}: {reason}" for reason in reasons]
     lines = (failure.traceback or failure.error).splitlines()
-    return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines)]
+    return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines), *finished.recorded.problems]
 
 
 def print_metrics(metrics: dict[str, float]) -> None:

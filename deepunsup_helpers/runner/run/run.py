@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shlex
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -15,10 +16,10 @@ from typing import Any
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
 from ..files import write_json
 from ..notebook.files import Notebook
-from ..notebook.outputs import Failure, collect, find_failure, write_figures
+from ..notebook.outputs import Failure, Recorded, collect, find_failure, write_figures
 from ..notebook.parameters import chosen_values, read_parameters
 from .execution import Outcome, Plan, execute
-from .folder import claim_folder, versions, write_run
+from .folder import claim_folder, files_of, versions, write_run
 
 EXIT_CODES = {
     "completed": 0,
@@ -59,24 +60,27 @@ class Request:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that ended, one way or another."""
+    """A run that ended, one way or another; `recorded` is what its cells said, and what is wrong with it."""
 
     name: str
     folder: Path
     status: str
     seconds: float
-    metrics: dict[str, float]
     failure: Failure | None
     message: str
-    problems: list[str]
-    warnings: list[str]
-    claims: list[dict[str, Any]]  # those that were asked and count
+    recorded: Recorded
+    smoke: bool
     strict: bool
+
+    @property
+    def asked(self) -> list[dict[str, Any]]:
+        """The claims that count: those that were asked; of a smoke run none."""
+        return [] if self.smoke else [claim for claim in self.recorded.claims if claim["holds"] is not None]
 
     @property
     def broken(self) -> list[str]:
         """The claims that do not hold."""
-        return [claim["text"] for claim in self.claims if not claim["holds"]]
+        return [claim["text"] for claim in self.asked if not claim["holds"]]
 
     @property
     def exit_code(self) -> int:
@@ -103,26 +107,26 @@ def run_notebook(
 
     Raises:
         CommandError: the folder cannot be had.
-        OSError: the disk refuses a result.
+        OSError: the disk refuses even run.json.
     """
     notebook = request.notebook
     folder = claim_folder(notebook.name, request.output, request.cwd)
     facts = _facts(request)
-    write_run(folder, facts)
-    parameters = {name: parameter.default for name, parameter in read_parameters(notebook).items()} | request.values
-    write_json(folder / "parameters.json", parameters)
-
-    plan = Plan(
-        notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, cwd=request.cwd,
-        results=folder, timeout=request.timeout, workers=workers, folder=request.workplace,
-        environment=request.environment,
-    )  # fmt: skip
-    outcome = execute(plan, stop=stop, progress=progress)
     try:
-        return _keep(request, folder, facts, outcome)
-    except OSError as error:  # a full disk: at least the status shall not say "running" for ever
+        write_run(folder, facts)
+        defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
+        write_json(folder / "parameters.json", defaults | request.values)
+        plan = Plan(
+            notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, cwd=request.cwd,
+            results=folder, timeout=request.timeout, workers=workers, folder=request.workplace,
+            environment=request.environment,
+        )  # fmt: skip
+        return _keep(request, folder, facts, execute(plan, stop=stop, progress=progress))
+    except BaseException as error:  # whatever it is, nothing stays "running"
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        told = describe_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
-            write_run(folder, facts | {"status": "failed", "error": describe_os_error(error)})
+            write_run(folder, facts | {"status": status, "error": told})
         raise
 
 
@@ -139,33 +143,43 @@ def _facts(request: Request) -> dict[str, Any]:
         "timeout": request.timeout,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "pid": os.getpid(),
+        "host": socket.gethostname(),
         "versions": versions(),
     }
 
 
 def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcome) -> Finished:
-    """Write figures, metrics and report; run.json with the final status comes last."""
+    """Write metrics, claims, figures and report; run.json with the final status comes last."""
     cells = _executed_cells(folder / request.notebook.path.name)
     recorded = collect(cells)
-    problems, claims = list(recorded.problems), recorded.claims
-    status = "failed" if outcome.status == "completed" and problems else outcome.status
-    asked = [] if request.preset == "smoke" else [claim for claim in claims if claim["holds"] is not None]
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
-    write_json(folder / "metrics.json", recorded.metrics)
-    write_json(folder / "claims.json", claims)
+    flagship = None
+    try:
+        write_json(folder / "metrics.json", recorded.metrics)
+        write_json(folder / "claims.json", recorded.claims)
+        flagship = write_figures(cells, folder)
+    except OSError as error:  # a full disk
+        recorded.problems.append(describe_os_error(error))
+    status = "failed" if outcome.status == "completed" and recorded.problems else outcome.status
+    if status in ("failed", "died"):
+        recorded.problems += hidden_modules(request.workplace)
+    finished = Finished(
+        name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, failure=failure,
+        message=outcome.message, recorded=recorded, smoke=request.preset == "smoke", strict=request.strict,
+    )  # fmt: skip
     facts = facts | {
         "status": status,
         "seconds": round(outcome.seconds, 2),
         "device": outcome.facts.get("device"),
         "gpu": outcome.facts.get("gpu"),
-        "threads": outcome.facts.get("threads"),
+        "threads": " to ".join(map(str, dict.fromkeys(outcome.facts.get("threads") or []))) or None,
         "training_interrupted": recorded.interrupted,
-        "flagship": write_figures(cells, folder),
+        "flagship": flagship,
         "error": (failure.error if failure else "") or outcome.message or None,
         "ended_in_cell": failure.count if failure else None,
-        "problems": problems,
+        "problems": recorded.problems,
         "warnings": recorded.warnings,
-        "claims": {"held": sum(claim["holds"] for claim in asked), "asked": len(asked)},
+        "claims": {"held": len(finished.asked) - len(finished.broken), "asked": len(finished.asked)},
         "cell_seconds": cell_times(cells, outcome),
     }
     try:
@@ -173,13 +187,20 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
 
         write_report(folder, request=request, facts=facts, recorded=recorded, cells=cells, failure=failure)
     except Exception as error:  # a report that cannot be drawn must not cost the run
-        problems.append(f"the report could not be written ({type(error).__name__}: {error}).")
-    write_run(folder, facts)
-    return Finished(
-        name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, metrics=recorded.metrics,
-        failure=failure, message=outcome.message, problems=problems, warnings=recorded.warnings, claims=asked,
-        strict=request.strict,
-    )  # fmt: skip
+        told = describe_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        recorded.problems.append(f"the report could not be written ({told}).")
+    write_run(folder, facts | {"files": files_of(folder)})
+    return finished
+
+
+def hidden_modules(folder: Path) -> list[str]:
+    """A line when files beside the notebook have the names of Python's own modules, as `random.py`."""
+    names = sorted(path.name for path in folder.glob("*.py") if path.stem in sys.stdlib_module_names)
+    return (
+        [f"{', '.join(names)} beside the notebook may hide Python's own: rename it if you did not mean to."]
+        if names
+        else []
+    )
 
 
 def _executed_cells(path: Path) -> list[dict]:

@@ -9,9 +9,10 @@ import click
 from ..console import Progress, shown_path, stopping
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error, nearest
 from ..notebook.files import Notebook, course
+from ..notebook.outputs import claims_summary
 from ..notebook.parameters import read_parameters
 from .execution import Outcome
-from .result import claims_line, failed_claims, print_result
+from .result import failed_claims, print_result
 from .run import Finished, Request, prepare, run_notebook
 
 
@@ -143,7 +144,8 @@ def _print_end(name: str, end: Finished | str, cwd: Path) -> None:
     if isinstance(end, str):
         click.echo(f"{name}: {end}", err=True)
     elif end.status == "completed":
-        click.echo(f"{name}: completed in {end.seconds:.0f} s{claims_line(end, before='; ')}")
+        line = claims_summary(end.asked)
+        click.echo(f"{name}: completed in {end.seconds:.0f} s" + (f"; {line}" if line else ""))
         for line in failed_claims(end):
             click.echo(line, err=True)
     else:

@@ -27,6 +27,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from ..errors import describe_os_error
 from ..files import write_text
+from .kernels import end_processes
 
 SAVE_EVERY = 1.0  # seconds between two saves while a cell is under way
 
@@ -214,6 +215,7 @@ def main() -> None:
     try:
         send(event="end", **run(plan, send))
     finally:
+        end_processes(plan["mark"])  # the runner does so too, if it lives
         os._exit(0)  # an interrupted event loop may hold tasks that never end
 
 
