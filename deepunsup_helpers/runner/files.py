@@ -1,7 +1,8 @@
-"""Files that are whole or absent: written beside their place, then moved there."""
+"""Files that are whole or absent, and what a run.json or sweep.json says."""
 
 import json
 import os
+import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,29 @@ def write_json(path: Path, value: Any) -> None:
 def notebook_text(content: dict) -> str:
     """A notebook's JSON as it is committed: one space of indent, no escapes, a newline at the end."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The content of a run.json or sweep.json; empty when it is missing or damaged."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a run.json or sweep.json says "running" and its process lives; of another machine nobody here knows."""
+    import psutil
+
+    facts = read_facts(path)
+    if facts.get("status") != "running":
+        return False
+    if facts.get("host", socket.gethostname()) != socket.gethostname():
+        return True
+    try:
+        return (
+            psutil.Process(int(facts["pid"])).create_time() <= path.stat().st_mtime + 1
+        )  # else the number is another's now
+    except (psutil.Error, OSError, KeyError, TypeError, ValueError, OverflowError):
+        return False

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..run.folder import is_alive, read_facts
+from ..files import is_alive, read_facts
 
 CACHES = ("deepunsup.egg-info", ".pytest_cache", ".ruff_cache")
 SWEEP_FILES = ("results.csv", "claims.csv", "summary.html", "search.log", "sweep.json", "figures/*.png",

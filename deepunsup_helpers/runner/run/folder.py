@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError, describe_os_error
-from ..files import create_text, write_json
+from ..files import create_text, read_facts, write_json
 
 PACKAGES = (
     "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib",
@@ -73,35 +73,9 @@ def _claim_given(folder: Path) -> Path:
     return folder
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """The content of a run.json; empty when it is missing or damaged."""
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
 def status_of(folder: Path) -> str:
     """The status in a folder's run.json, or 'status unknown'."""
     return str(read_facts(folder / "run.json").get("status", "status unknown"))
-
-
-def is_alive(path: Path) -> bool:
-    """Whether a run.json or sweep.json says "running" and its process lives; of another machine nobody here knows."""
-    import psutil
-
-    facts = read_facts(path)
-    if facts.get("status") != "running":
-        return False
-    if facts.get("host", socket.gethostname()) != socket.gethostname():
-        return True
-    try:
-        return (
-            psutil.Process(int(facts["pid"])).create_time() <= path.stat().st_mtime + 1
-        )  # else the number is another's now
-    except (psutil.Error, OSError, KeyError, TypeError, ValueError, OverflowError):
-        return False
 
 
 def write_run(folder: Path, facts: dict[str, Any]) -> None:
