@@ -8,6 +8,7 @@ import pytest
 from toy_notebooks import code, png, text
 
 from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
+from deepunsup_helpers.runner.notebook.files import PACKAGE_ROOT
 from deepunsup_helpers.runner.notebook.outputs import (
     claims_summary,
     collect,
@@ -92,6 +93,18 @@ def test_slugs_are_short_plain_file_names():
 ])  # fmt: skip
 def test_a_metric_is_shown_readable(value, told):
     assert number(value) == told
+
+
+@pytest.mark.parametrize(("frame", "line", "kept"), [
+    ("deepunsup_helpers/training/devices.py", 'raise ValueError("no such device")', 0),
+    ("deepunsup_helpers/training/devices.py", "return torch.device(name)", 5), ("elsewhere.py", "raise ValueError()", 5),
+])  # fmt: skip
+def test_an_error_that_the_package_raised_itself_is_told_without_its_traceback(frame, line, kept):
+    lines = ["-----", "ValueError   Traceback", "Cell In[3], line 2", "----> 2 pick_device(device)",
+             f"File {PACKAGE_ROOT / frame}:25, in pick_device(name)", f"---> 25     {line}"]  # fmt: skip
+    error = {"output_type": "error", "ename": "ValueError", "evalue": "no such device", "traceback": lines}
+    failure = find_failure([code("pick_device(device)", count=3) | {"outputs": [error]}], 0)
+    assert len(failure.traceback.splitlines()) == kept and failure.error == "ValueError: no such device"
 
 
 KINDS = [

@@ -1,5 +1,6 @@
 """The report: one file that asks nothing of anybody, with everything in it that a reader needs."""
 
+import base64
 import http.server
 import json
 import re
@@ -214,6 +215,68 @@ def test_code_is_folded_and_the_failing_cell_is_open(report):
     assert re.search(r'id="cell-6">\s*<details open><summary>\[6\] code, 1 line, failed here', html)
     assert html.count("<details open>") == 1 and "not run" in html
     assert re.search(r"<details><summary>Answer</summary>\s*<p>It is <strong>7</strong>", html)
+
+
+def claims_and_warnings():
+    """Executed cells that make claims and warn."""
+    bundles = [("Deep <b>beats</b> PCA", True), ("more $n$ is better", False), ("not asked", None)]
+    outputs = [new_output("display_data", data={CLAIM_MIME_TYPE: {"text": text, "holds": holds}, "text/plain": text})
+               for text, holds in bundles]  # fmt: skip
+    warning = new_output("display_data", data={WARNING_MIME_TYPE: {"text": "the <images> are dark"}, "text/plain": "w"})
+    return [code("claim()", outputs=outputs, count=4), code("load()", outputs=[warning], count=5)]
+
+
+def head(html):
+    return html[: html.index("<article>")]
+
+
+def test_claims_that_do_not_hold_are_named_with_their_cell_and_warnings_stand_on_top(tmp_path):
+    html = completed_report(tmp_path, *claims_and_warnings())
+    assert "1 of 2 claims hold" in head(html) and "this claim does not hold" in head(html)
+    assert re.search(r'<li>more \$n\$ is better <a href="#cell-4">cell \[4\]</a></li>', head(html))
+    assert "beats" not in head(html) and 'id="cell-4"' in html
+    assert "the &lt;images&gt; are dark" in head(html)
+
+
+def test_a_smoke_run_says_that_its_numbers_support_nothing_and_counts_no_claims(tmp_path):
+    top = head(completed_report(tmp_path, *claims_and_warnings(), preset="smoke"))
+    assert "do not support the text" in top and "claim" not in re.sub(r"<style>.*</style>", "", top, flags=re.DOTALL)
+
+
+def test_what_a_run_saved_is_listed_on_top_with_links(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "pictures").mkdir()
+    lines = ["file,score", *(f"a<{i}>.png,{i}" for i in range(30))]
+    (tmp_path / "tables" / "my scores.csv").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "tables" / "broken.csv").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "tables" / "empty.csv").write_text("")
+    for name in ("a#1.png", "b.tif", *(f"c{i:02d}.png" for i in range(20))):
+        (tmp_path / "pictures" / name).write_bytes(base64.b64decode(png()))
+    (tmp_path / "pictures" / "a folder.png").mkdir()
+    top = head(completed_report(tmp_path))
+    assert (
+        'href="tables/my%20scores.csv"' in top and "The first 8 of 30 rows" in top and "<td>a&lt;7&gt;.png</td>" in top
+    )
+    assert "a&lt;8&gt;" not in top and 'href="tables/broken.csv"' in top and 'href="tables/empty.csv"' in top
+    assert 'href="pictures/a%231.png"' in top and top.count("data:image/png") == 11 and "10 more" in top
+
+
+def test_an_output_that_cannot_be_drawn_is_shown_as_text_and_costs_nothing(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(markup, "harmless", fail)
+    html = completed_report(
+        tmp_path, text("kept *text*"), code("x", outputs=[display(text__html="<p>kept</p>")], count=1)
+    )
+    assert "&lt;p&gt;kept&lt;/p&gt;" in html and "<pre>kept *text*</pre>" in html
+
+
+def test_of_a_very_long_line_the_beginning_is_shown(tmp_path):
+    html = completed_report(
+        tmp_path, code("x", outputs=[new_output("stream", name="stdout", text="a" * 10**6)], count=1)
+    )
+    assert "900,000 more characters" in html and len(html) < 200_000
 
 
 def test_contents_lead_to_the_headings(report):

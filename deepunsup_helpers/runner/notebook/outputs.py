@@ -11,7 +11,7 @@ from typing import Any
 from deepunsup_helpers.record import CLAIM_MIME_TYPE, MIME_TYPE, WARNING_MIME_TYPE
 
 from ..files import write_bytes
-from .files import source_of, tags_of
+from .files import PACKAGE_ROOT, source_of, tags_of
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", flags=re.MULTILINE)
@@ -226,7 +226,8 @@ def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failur
     """What the terminal and the report say about the code cell at `index`; None where there is none.
 
     Args:
-        lines: how many of the traceback's last lines are kept.
+        lines: how many of the traceback's last lines are kept; none where this package itself refused something: its
+            message says all.
     """
     if index is None or index >= len(cells) or cells[index].get("cell_type") != "code":
         return None
@@ -235,6 +236,8 @@ def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failur
         (errors[0].name, errors[0].text, errors[0].traceback) if errors else ("", "", "")
     ))  # fmt: skip
     kept = [line for line in traceback.splitlines() if line.strip() and not set(line.strip()) <= {"-"}]
+    if _raised_by_the_package(traceback):
+        kept = []
     counted = max(map(count_of, cells[:index]), default=0)
     return Failure(
         cell=index,
@@ -244,3 +247,11 @@ def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failur
         value=value,
         traceback="\n".join(kept[-lines:]),
     )
+
+
+def _raised_by_the_package(traceback: str) -> bool:
+    """Whether the innermost frame is a `raise` of this package."""
+    frames = re.findall(r"^(?:File (.+):\d+|Cell )", traceback, flags=re.MULTILINE)
+    lines = re.findall(r"^-+> \d+ +(.*)", traceback, flags=re.MULTILINE)
+    inside = bool(frames) and Path(frames[-1]).is_relative_to(PACKAGE_ROOT / "deepunsup_helpers")
+    return inside and bool(lines) and lines[-1].startswith("raise ")

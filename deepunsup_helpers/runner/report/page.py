@@ -61,7 +61,7 @@ def write_report(
         claims="" if smoke else claims_summary(recorded.claims),
         not_held=[] if smoke else [claim for claim in recorded.claims if claim["holds"] is False],
         tables=[first_rows(path) for path in sorted((folder / "tables").glob("*.csv"))],
-        pictures=pictures(sorted((folder / "pictures").glob("*.*"))),
+        pictures=pictures([path for path in sorted((folder / "pictures").glob("*")) if path.is_file()]),
         metrics={name: number(value) for name, value in recorded.metrics.items()},
         flagship=next((block for block in blocks if block.get("flagship")), None),
         parameters=parameter_rows(request),
@@ -124,7 +124,8 @@ def first_rows(path: Path) -> dict[str, Any]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
-            top = [[cell[:80] for cell in line[:MOST_COLUMNS]] for line in itertools.islice(lines, MOST_ROWS + 1)]
+            top = [[cell[:80] for cell in line[:MOST_COLUMNS]] + ["..."] * (len(line) > MOST_COLUMNS)
+                   for line in itertools.islice(lines, MOST_ROWS + 1)]  # fmt: skip
             return {"name": path.name, "header": top[0], "rows": top[1:], "count": len(top) - 1 + sum(1 for _ in lines)}
     except (OSError, ValueError, csv.Error, IndexError):
         return {"name": path.name, "header": [], "rows": [], "count": None}
