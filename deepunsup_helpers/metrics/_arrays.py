@@ -9,16 +9,44 @@ def as_tensor(values, *, name: str, device=None, dtype=None) -> Tensor:
     """`values` (tensor, array or list) as a detached tensor.
 
     Raises:
-        ValueError: `values` is empty, or not finite.
+        ValueError: `values` is empty, no numbers, or not finite.
     """
-    if not isinstance(values, Tensor):
-        values = torch.from_numpy(np.array(values))
-    values = values.detach().to(device=device, dtype=dtype)
-    if values.numel() == 0:
-        raise ValueError(f"{name} is empty, shape {tuple(values.shape)}; expected at least one example")
+    values = any_tensor(values, name=name, device=device, dtype=dtype)
     if values.is_floating_point() and not bool(torch.isfinite(values).all()):
         raise ValueError(f"{name}, shape {tuple(values.shape)}, holds NaN or infinite values; expected finite numbers")
     return values
+
+
+def any_tensor(values, *, name: str, device=None, dtype=None) -> Tensor:
+    """As `as_tensor`, for values that need not be finite."""
+    if not isinstance(values, Tensor):
+        try:
+            values = np.array(values)
+            values = torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name} is no array of numbers ({str(error).splitlines()[0]}); expected numbers"
+            ) from error
+    values = values.detach().to(device).to(dtype)  # in this order: Apple's GPUs have no float64
+    if values.numel() == 0:
+        raise ValueError(f"{name} is empty, shape {tuple(values.shape)}; expected at least one example")
+    return values
+
+
+def float64_device(values) -> torch.device:
+    """The device of `values` if it has float64, else the CPU."""
+    device = values.device if isinstance(values, Tensor) else torch.device("cpu")
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def centred(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both clouds, (N, D) and (M, D), with an example near the middle of the first as the origin.
+
+    Distances by matrix products subtract squares; without an offset they have digits to lose. The origin's numbers are
+    examples' own, so that whole numbers stay whole and equal distances equal.
+    """
+    origin = a[:1001].median(dim=0).values
+    return a - origin, b - origin
 
 
 def pair(x, x_hat) -> tuple[Tensor, Tensor]:

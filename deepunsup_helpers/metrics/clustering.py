@@ -6,7 +6,7 @@ from deepunsup_helpers.metrics._arrays import labels
 
 
 def clustering_accuracy(y_true, y_pred) -> float:
-    """Share of examples in the right class under the best one-to-one naming of clusters by classes.
+    """Fraction of examples in the right class under the best one-to-one naming of clusters by classes.
 
     With more clusters than classes the spare clusters count as wrong; with fewer, the spare classes do.
 
@@ -19,6 +19,8 @@ def clustering_accuracy(y_true, y_pred) -> float:
     Raises:
         ValueError: the lengths differ, or labels are not whole numbers.
     Source: the assignment is Kuhn 1955 ("Hungarian method"), by scipy; as a score, Xie et al. 2016, arXiv:1511.06335.
+
+    clustering_accuracy(y, KMeans(10).fit_predict(x))
     """
     counts, classes, clusters = _contingency(y_true, y_pred)
     rows, columns = _assign(counts)

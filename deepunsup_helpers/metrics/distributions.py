@@ -5,22 +5,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.metrics._arrays import features
+from deepunsup_helpers.metrics._arrays import centred, features
 
 
 def frechet_distance(features_a, features_b) -> float:
-    """Frechet distance between the Gaussians fitted to two clouds: |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
+    """Squared Frechet distance of the Gaussians fitted to two clouds: |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
-    It falls with the number of examples even for the same distribution: compare clouds of one size only, and print the
-    distance between two halves of the real data beside it. Scores from different extractors cannot be compared.
+    Squared, as papers report it under the name of a distance (the FID is this number on Inception's features). It falls
+    with the number of examples even for the same distribution: compare clouds of one size only, and print the distance
+    between two halves of the real data beside it. Scores from different extractors cannot be compared.
 
     Args:
         features_a, features_b: (N, D) and (M, D), N and M at least 2, in any unit.
     Returns:
         in the squared unit of the features, at least 0.
     Raises:
-        ValueError: the clouds differ in D, or one has fewer than two examples.
+        ValueError: the clouds differ in D, one has fewer than two examples, or something is not finite.
     Source: Heusel and others 2017, arXiv:1706.08500; Dowson & Landau 1982, doi:10.1016/0047-259X(82)90077-X.
+
+    frechet_distance(classifier.features(real), classifier.features(generated))
     """
     a, b = _two_clouds(features_a, features_b, least=2)
     (mean_a, cov_a), (mean_b, cov_b) = (
@@ -35,8 +38,8 @@ def frechet_distance(features_a, features_b) -> float:
 
 
 class PrecisionRecall(NamedTuple):
-    precision: float  # share of generated examples that lie where real ones do
-    recall: float  # share of real examples that lie where generated ones do
+    precision: float  # fraction of the generated examples that lie where real ones do
+    recall: float  # fraction of the real examples that lie where generated ones do
 
 
 def precision_recall(real, generated, *, k: int = 3) -> PrecisionRecall:
@@ -48,8 +51,10 @@ def precision_recall(real, generated, *, k: int = 3) -> PrecisionRecall:
     Returns:
         precision and recall, each 0 to 1.
     Raises:
-        ValueError: the clouds differ in D, or one has no more than k examples.
+        ValueError: the clouds differ in D, one has no more than k examples, or something is not finite.
     Source: Kynkaanniemi and others 2019, arXiv:1904.06991.
+
+    precision_recall(classifier.features(real), classifier.features(generated)).recall
     """
     if k < 1:
         raise ValueError(f"k={k}: expected at least 1 neighbour.")
@@ -58,7 +63,7 @@ def precision_recall(real, generated, *, k: int = 3) -> PrecisionRecall:
 
 
 def _covered(points: Tensor, centres: Tensor, k: int) -> float:
-    """The share of points inside a ball of some centre."""
+    """The fraction of points inside a ball of some centre."""
     radius = torch.cat([torch.cdist(block, centres).kthvalue(k + 1, dim=1).values for block in centres.split(1000)])
     inside = [(torch.cdist(block, centres) <= radius).any(dim=1) for block in points.split(1000)]
     return torch.cat(inside).double().mean().item()
@@ -73,4 +78,4 @@ def _two_clouds(a, b, *, least: int) -> tuple[Tensor, Tensor]:
         )
     if min(len(a), len(b)) < least:
         raise ValueError(f"the clouds have {len(a)} and {len(b)} examples; expected at least {least} in each")
-    return a, b
+    return centred(a, b)

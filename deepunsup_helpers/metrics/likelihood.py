@@ -1,6 +1,6 @@
 """Likelihoods: estimated from importance weights, and exact where the model is linear and Gaussian.
 
-A likelihood is compared in nats per example. Densities (Gaussian decoders) and masses (Bernoulli decoders on binary
+A likelihood is compared in nats an example. Densities (Gaussian decoders) and masses (Bernoulli decoders on binary
 data) are different things and never stand in one column.
 """
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.metrics._arrays import as_tensor, features
+from deepunsup_helpers.metrics._arrays import any_tensor, as_tensor, features
 
 
 def importance_log_likelihood(log_weights) -> Tensor:
@@ -20,12 +20,14 @@ def importance_log_likelihood(log_weights) -> Tensor:
     region that q never visits: all samples agree, and all miss it.
 
     Args:
-        log_weights: log p(x, z_k) - log q(z_k | x), (K, N).
+        log_weights: log p(x, z_k) - log q(z_k | x), (K, N); -inf is a weight of zero.
     Returns:
-        nats, float64 on the CPU, (N,).
+        nats, float64 on the CPU, (N,); -inf where all weights are zero.
     Raises:
-        ValueError: not (K, N), or NaN or infinite.
+        ValueError: not (K, N), or NaN or +inf.
     Source: Burda et al. 2016, arXiv:1509.00519, equation 8.
+
+    importance_log_likelihood(log_p_xz - log_q_z).mean()
     """
     log_weights = _weights(log_weights)
     return torch.logsumexp(log_weights, dim=0) - math.log(len(log_weights))
@@ -35,15 +37,20 @@ def effective_sample_size(log_weights) -> Tensor:
     """How many equally weighted samples the K weighted ones are worth: (sum w)^2 / sum w^2.
 
     Args:
-        log_weights: log p(x, z_k) - log q(z_k | x), (K, N).
+        log_weights: log p(x, z_k) - log q(z_k | x), (K, N); -inf is a weight of zero.
     Returns:
-        from 1 (one sample carries everything) to K (all weights equal), float64 on the CPU, (N,).
+        from 1 (one sample carries everything) to K (all weights equal), 0 where all weights are zero; float64 on the CPU,
+        (N,).
     Raises:
-        ValueError: not (K, N), or NaN or infinite.
+        ValueError: not (K, N), or NaN or +inf.
     Source: Kong 1992, "A note on importance sampling using standardized weights", University of Chicago.
+
+    effective_sample_size(log_p_xz - log_q_z)
     """
     log_weights = _weights(log_weights)
-    return torch.exp(2 * torch.logsumexp(log_weights, dim=0) - torch.logsumexp(2 * log_weights, dim=0))
+    total = torch.logsumexp(log_weights, dim=0)
+    size = torch.exp(2 * total - torch.logsumexp(2 * log_weights, dim=0))
+    return torch.where(total == -math.inf, 0.0, size)
 
 
 def active_units(mu, threshold: float = 0.01) -> int:
@@ -55,8 +62,10 @@ def active_units(mu, threshold: float = 0.01) -> int:
     Returns:
         0 to D.
     Raises:
-        ValueError: not (N, D), or fewer than two examples.
+        ValueError: not (N, D), fewer than two examples, or not finite.
     Source: Burda et al. 2016, arXiv:1509.00519, section 5.2.
+
+    active_units(vae.encode(x_test)[0])
     """
     mu = as_tensor(mu, name="mu", device="cpu", dtype=torch.float64)
     if mu.ndim != 2 or len(mu) < 2:
@@ -81,10 +90,15 @@ def fit_probabilistic_pca(x, latent_dim: int) -> ProbabilisticPCA:
     Returns:
         the model in float64 on the CPU; columns of W are orthogonal, longest first.
     Raises:
-        ValueError: `latent_dim` is out of range, or it leaves no variance over, so that sigma would be 0.
+        ValueError: fewer than two examples, not finite, `latent_dim` out of range, or it leaves no variance over, so that
+            sigma would be 0.
     Source: Tipping & Bishop 1999, doi:10.1111/1467-9868.00196, equations 7 and 8.
+
+    ppca_log_likelihood(fit_probabilistic_pca(x_train, 20), x_test).mean()
     """
     x = features(x, name="x", device="cpu", dtype=torch.float64)
+    if len(x) < 2:
+        raise ValueError("x is one example; expected at least two, whose variance can be explained")
     D = x.shape[1]
     if not 0 <= latent_dim < D:
         raise ValueError(f"latent_dim is {latent_dim}; with {D} numbers an example expected 0 to {D - 1}")
@@ -144,7 +158,9 @@ def _centred(model: ProbabilisticPCA, x) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _weights(log_weights) -> Tensor:
-    log_weights = as_tensor(log_weights, name="log_weights", device="cpu", dtype=torch.float64)
+    log_weights = any_tensor(log_weights, name="log_weights", device="cpu", dtype=torch.float64)
+    if bool((log_weights.isnan() | (log_weights == math.inf)).any()):
+        raise ValueError("log_weights holds NaN or +inf; expected finite numbers, or -inf for a weight of zero")
     if log_weights.ndim != 2:
         raise ValueError(f"log_weights has shape {tuple(log_weights.shape)}; expected samples by examples, (K, N)")
     return log_weights

@@ -61,7 +61,7 @@ def ssim(x, x_hat, data_range: float, *, chunk: int = 512) -> float:
     """Structural similarity, averaged over windows and examples; computed by torchmetrics.
 
     The window is a Gaussian of 11 x 11 pixels with standard deviation 1.5, as in the paper. Images with a side
-    under 11 pixels get the largest odd window that fits and a deviation in proportion (`ssim_window`): for 8 x 8,
+    under 11 pixels get the largest odd window that fits and a standard deviation in proportion (`ssim_window`): for 8 x 8,
     7 x 7 and 0.9. Scores from different windows cannot be compared. Only windows that lie wholly inside the image
     count, as in the paper and in scikit-image.
 

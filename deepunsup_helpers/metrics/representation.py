@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from deepunsup_helpers.metrics._arrays import features, labels
+from deepunsup_helpers.metrics._arrays import centred, features, float64_device, labels
 
 
 def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**26) -> Tensor:
     """Classes of the test examples by majority among their k nearest training examples.
 
-    Exact Euclidean search in float64, a block of test rows at a time, on the device of `z_train`. Of two training
+    Euclidean search in float64, a block of test rows at a time, on the device of `z_train`. Of two training
     examples at the same distance the earlier counts as nearer; of two classes with equal votes the one met first wins.
 
     Args:
@@ -21,16 +21,18 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
     Returns:
         classes, int64 on the CPU, (M,).
     Raises:
-        ValueError: D differs, k is out of range, or the labels do not fit the features.
+        ValueError: D differs, k is out of range, the labels do not fit the features, or something is not finite.
+
+    knn_predict(codes_train, y_train, codes_test, k=5)
     """
-    device = z_train.device if isinstance(z_train, Tensor) else torch.device("cpu")
-    device = torch.device("cpu") if device.type == "mps" else device  # Apple's GPUs have no float64
+    device = float64_device(z_train)
     z_train = features(z_train, name="z_train", device=device, dtype=torch.float64)
     z_test = features(z_test, name="z_test", device=device, dtype=torch.float64)
     y_train = labels(y_train, name="y_train", count=len(z_train), device=device)
     _require_same_width(z_train, z_test)
     if not 1 <= k <= len(z_train):
         raise ValueError(f"k is {k}; expected from 1 to the {len(z_train)} training examples")
+    z_train, z_test = centred(z_train, z_test)
     rows = max(1, block_bytes // max(8 * len(z_train), k * k))  # 8 bytes a distance; k x k comparisons in a vote
     norms = z_train.square().sum(dim=1)  # (N,)
     distances = z_train.new_empty(min(rows, len(z_test)), len(z_train))  # one block, used again and again
@@ -43,7 +45,7 @@ def knn_predict(z_train, y_train, z_test, *, k: int = 5, block_bytes: int = 2**2
 
 
 def knn_accuracy(z_train, y_train, z_test, y_test, k: int = 5) -> float:
-    """Share of test examples that their k nearest training examples name rightly, from 0 to 1; see `knn_predict`."""
+    """Fraction of test examples that their k nearest training examples name rightly, from 0 to 1; see `knn_predict`."""
     predicted = knn_predict(z_train, y_train, z_test, k=k)
     y_test = labels(y_test, name="y_test", count=len(predicted))
     return float((predicted == y_test).double().mean())
@@ -52,7 +54,7 @@ def knn_accuracy(z_train, y_train, z_test, y_test, k: int = 5) -> float:
 def linear_probe(z_train, y_train, z_test, y_test, *, regularisation: float = 1.0, max_iter: int = 1000) -> float:
     """Test accuracy of a logistic regression on frozen features.
 
-    Features are standardised with the training part's mean and deviation; a constant feature is only centred.
+    Features are standardised with the training part's mean and standard deviation; a constant feature is only centred.
 
     Args:
         z_train, z_test: features, (N, D) and (M, D); more axes are flattened.
@@ -64,6 +66,8 @@ def linear_probe(z_train, y_train, z_test, y_test, *, regularisation: float = 1.
     Raises:
         ValueError: shapes that do not fit, or a single class in `y_train`.
     Source: Alain & Bengio 2016, arXiv:1610.01644.
+
+    linear_probe(codes_train, y_train, codes_test, y_test)
     """
     import warnings
 
