@@ -29,10 +29,14 @@ _LATER = {
     "use_style": "plotting",
 }
 
+_PARTS = ("data", "losses", "metrics", "models", "plotting", "saving", "training", "widgets")
+
 __all__ = ["claim", "record", "warn", *_LATER]
 
 
 def __getattr__(name: str):
+    if name in _PARTS:
+        return import_module(f"{__name__}.{name}")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
@@ -40,4 +44,4 @@ def __getattr__(name: str):
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PARTS})

@@ -8,7 +8,7 @@ import pytest
 
 import deepunsup_helpers
 
-PARTS = ("data", "losses", "metrics", "models", "plotting", "training", "saving", "record")
+PARTS = ("data", "losses", "metrics", "models", "plotting", "training", "saving", "results", "record")
 
 
 @pytest.mark.parametrize("name", deepunsup_helpers.__all__)
@@ -29,6 +29,12 @@ def test_importing_the_package_imports_nothing_heavy():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.split("\n")[:2] == ["set()", "False"], run.stderr
+
+
+def test_the_parts_are_there_without_an_import_of_their_own():
+    code = "import deepunsup_helpers as d; print(d.losses.vae_loss.__name__, d.models.ConvVAE.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.split() == ["vae_loss", "ConvVAE"], run.stderr
 
 
 def test_a_name_that_is_not_there_is_said_as_python_says_it():
