@@ -15,6 +15,8 @@ from deepunsup_helpers.runner.run.folder import claim_folder
 @pytest.mark.parametrize(("words", "told"), [
     (["run", "1", "-p", "epoch=1"], "did you mean 'epochs'?"),
     (["run", "1", "-p", "quick=maybe"], "expected true or false"),
+    (["run", "1", "-p", "epochs", "8"], "write -p epochs=VALUE"),
+    (["sweep", "1", "-p", "epochs", "1..8"], "write -p epochs=VALUE"),
     (["run", "all", "-p", "epok=1"], "no notebook has a parameter 'epok'"),
     (["run", "all", "--preset", "huge"], "no notebook has a preset 'huge'"),
     (["run", "7"], "there is no notebook 7"),

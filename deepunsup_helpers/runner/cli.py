@@ -23,6 +23,13 @@ def cli() -> None:
     """
 
 
+def pairs(context: click.Context, option: click.Option, texts: tuple[str, ...]) -> dict[str, str]:
+    """`-p` texts as a table; asked while options are read, so before click wonders about the 8 of `-p latent_dim 8`."""
+    from .notebook.parameters import split_assignments
+
+    return split_assignments(texts)
+
+
 @cli.command("list")
 def list_command() -> None:
     """List the notebooks: number, title, measured time."""
@@ -46,27 +53,35 @@ def params(nb: str) -> None:
 
 @cli.command()
 @click.argument("nb")
-@click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="Set a parameter; may be repeated.")
+@click.option(
+    "-p", "assignments", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Set a parameter; may be repeated."
+)
 @click.option("--preset", metavar="NAME", help="A named set of parameters (see `deepunsup params NB`).")
 @click.option("-o", "--output", metavar="DIR", help="Folder for the results, new or empty [default: runs/NAME/TIME].")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for the whole run.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="With `all`: notebooks at once.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a claim of the notebook does not hold.")
 def run(
-    nb: str, assignments: tuple[str, ...], preset: str | None, output: str | None, timeout: float | None, jobs: int,
+    nb: str, assignments: dict[str, str], preset: str | None, output: str | None, timeout: float | None, jobs: int,
     strict: bool,
 ) -> None:  # fmt: skip
     """Run notebook NB, or `all` of them, and write a report."""
     from .console import Progress, stopping
-    from .notebook.parameters import split_assignments
 
-    pairs = split_assignments(assignments)
     cwd = Path.cwd()
     if nb == "all":
         from .run.run_all import run_all
 
         sys.exit(
-            run_all(assignments=pairs, preset=preset, output=output, timeout=timeout, jobs=jobs, strict=strict, cwd=cwd)
+            run_all(
+                assignments=assignments,
+                preset=preset,
+                output=output,
+                timeout=timeout,
+                jobs=jobs,
+                strict=strict,
+                cwd=cwd,
+            )
         )
 
     from .notebook.files import find_notebook
@@ -74,7 +89,13 @@ def run(
     from .run.run import prepare, run_notebook
 
     request = prepare(
-        find_notebook(nb), assignments=pairs, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd
+        find_notebook(nb),
+        assignments=assignments,
+        preset=preset,
+        timeout=timeout,
+        output=output,
+        strict=strict,
+        cwd=cwd,
     )
     progress = Progress(request.notebook.name)
     with stopping() as stop:
@@ -87,7 +108,12 @@ def run(
 @cli.command()
 @click.argument("nb")
 @click.option(
-    "-p", "assignments", multiple=True, metavar="NAME=VALUES", help="2,8,32 or 0..4; LOW:HIGH[:log] with --sample."
+    "-p",
+    "assignments",
+    multiple=True,
+    callback=pairs,
+    metavar="NAME=VALUES",
+    help="2,8,32 or 0..4; LOW:HIGH[:log] with --sample.",
 )
 @click.option("--param-file", metavar="YAML", help="The same as a table; -p goes over it.")
 @click.option("--preset", metavar="NAME", help="A named set of parameters, the same for all runs.")
@@ -104,17 +130,16 @@ def run(
 @click.option("-o", "--output", metavar="DIR", help="Folder of the sweep, new or begun [default: runs/NAME/sweep].")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for each run.")
 @click.option("--retry-failed", is_flag=True, help="Run again what failed before.")
-def sweep(nb: str, assignments: tuple[str, ...], **options) -> None:
+def sweep(nb: str, assignments: dict[str, str], **options) -> None:
     """Run notebook NB at every combination of values.
 
     Commas separate values, 0..4 is 0,1,2,3,4, brackets hold a JSON list, quotes a text to be taken as it is. Give the
     same command again to go on after an interruption: finished runs are not repeated. Means and spreads over `seed`,
     plots and the runs' main figures are put into summary.html.
     """
-    from .notebook.parameters import split_assignments
     from .sweep.sweep import sweep as run_sweep
 
-    result = run_sweep(nb, split_assignments(assignments), tell=click.echo, **options)
+    result = run_sweep(nb, assignments, tell=click.echo, **options)
     sys.exit(result.exit_code)
 
 
