@@ -15,8 +15,7 @@ from toy_notebooks import deepunsup, facts, variables
 
 from deepunsup_helpers.runner.errors import CommandError
 from deepunsup_helpers.runner.sweep import sweep
-from deepunsup_helpers.runner.sweep.backends import check_answers, make_probe, probe_files
-from deepunsup_helpers.runner.sweep.trial import package_digest
+from deepunsup_helpers.runner.sweep.backends import check_machines
 
 HOLD_RAY = """
 import ray, sys
@@ -101,32 +100,28 @@ def test_a_cluster_that_does_not_answer_is_named(tmp_path, monkeypatch):
         sweep("04", {"epochs": [1, 2]}, backend="dask", address=address, cwd=tmp_path)
 
 
-def test_the_probe_says_what_is_missing(tmp_path):
+def test_what_a_machine_lacks_is_named(tmp_path):
     """The probe as another machine runs it: unpickled in a process that cannot import the package."""
     cloudpickle = pytest.importorskip("cloudpickle")
     (tmp_path / "out" / "status").mkdir(parents=True)
-    (tmp_path / "probe").write_bytes(cloudpickle.dumps(make_probe()))
-    ask = (
+    run = (
         "import pickle, sys\n"
         "sys.modules.update(dict.fromkeys(sys.argv[3:]))\n"
-        f"print(pickle.load(open({str(tmp_path / 'probe')!r}, 'rb'))(sys.argv[1], sys.argv[2]))"
+        "print(pickle.load(sys.stdin.buffer)(sys.argv[1], sys.argv[2]))"
     )
 
-    def answer(folder, token, *hidden):
-        words = [sys.executable, "-c", ask, str(folder), token, *hidden]
-        return subprocess.run(words, env=variables(), capture_output=True, text=True, check=True).stdout.strip()
+    def answer(probe, output, token, *hidden):
+        words = [sys.executable, "-c", run, output, token, *hidden]
+        return subprocess.run(words, env=variables(), input=cloudpickle.dumps(probe), capture_output=True, check=True
+                              ).stdout.decode().strip()  # fmt: skip
 
-    with probe_files(tmp_path / "out") as token:
-        assert answer(tmp_path / "out", token, "deepunsup_helpers").startswith("the package is not installed")
-        assert answer(tmp_path / "elsewhere", token) == f"it does not see the folder {tmp_path / 'elsewhere'}"
-        assert answer(tmp_path / "out", token) == f"digest {package_digest()}"
-        check_answers({"one": f"digest {package_digest()}"}, tmp_path / "out", token)
-        with pytest.raises(CommandError) as fault:
-            check_answers(
-                {"one": "digest 0", "two": "it does not see", "three": OSError("gone")}, tmp_path / "out", token
-            )
-        for said in ("one: it has another version", "two: it does not see", "three: OSError: gone"):
-            assert said in str(fault.value)
+    check_machines(tmp_path / "out", lambda *values: {"one": answer(*values)})
+    with pytest.raises(CommandError) as fault:
+        check_machines(tmp_path / "out", lambda probe, output, token: {
+            "one": answer(probe, output, token, "deepunsup_helpers"), "two": answer(probe, "/elsewhere", token),
+            "three": OSError("gone"), "four": "0" * 64,
+        })  # fmt: skip
+    for said in ("one: the package is not installed", "two: it does not see the folder /elsewhere", "three: OSError: gone",
+                 "four: it has another version"):  # fmt: skip
+        assert said in str(fault.value)
     assert not list((tmp_path / "out" / "status").iterdir())
-    with probe_files(tmp_path / "out") as token, pytest.raises(CommandError, match="does not arrive here"):
-        check_answers({"one": f"digest {package_digest()}"}, tmp_path / "out", token)

@@ -5,7 +5,8 @@ import math
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,20 +112,15 @@ def dask_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
     except (OSError, ValueError, TimeoutError) as error:
         raise CommandError(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with "
                            "`dask scheduler`, or correct --address.") from error  # fmt: skip
-    try:
+    with client:
         workers = client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
-            raise CommandError(
-                f"the Dask cluster at {address} has no workers: start some with `dask worker {address}`."
-            )
-        with probe_files(output) as token:
-            check_answers(client.run(make_probe(), str(output), token, on_error="return"), output, token)
-        room: dict[str, int] = {}
+            raise CommandError(f"the Dask cluster at {address} has no workers: start some: `dask worker {address}`.")
+        check_machines(output, lambda probe, *values: client.run(probe, *values, on_error="return"))
+        room: Counter[str] = Counter()
         for facts in workers.values():
-            room[facts["host"]] = room.get(facts["host"], 0) + facts["nthreads"]
+            room[facts["host"]] += facts["nthreads"]
         yield room
-    finally:
-        client.close()
 
 
 @contextmanager
@@ -137,25 +133,32 @@ def ray_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     mine = not ray.is_initialized()
-    if mine:
-        try:
+    try:
+        if mine:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=None)
-        except (OSError, ValueError, RuntimeError, TimeoutError) as error:
-            raise CommandError(f"no Ray cluster answers at {address} ({type(error).__name__}): start one with "
-                        "`ray start --head`, or correct --address, or the token in RAY_AUTH_TOKEN.") from error  # fmt: skip
+    except (OSError, ValueError, RuntimeError, TimeoutError) as error:
+        raise CommandError(f"no Ray cluster answers at {address} ({type(error).__name__}): start one with "
+                           "`ray start --head`, or correct --address, or the token in RAY_AUTH_TOKEN.") from error  # fmt: skip
+
+    def ask(probe: Callable, *values: str) -> dict[str, Any]:
+        remote = ray.remote(num_cpus=0, max_retries=0)(probe)
+        places = {
+            node["NodeManagerHostname"]: NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes
+        }
+        asked = {name: remote.options(scheduling_strategy=place).remote(*values) for name, place in places.items()}
+        answers: dict[str, Any] = {}
+        for name, reference in asked.items():
+            try:
+                answers[name] = ray.get(reference, timeout=6 * PATIENCE)
+            except Exception as error:
+                answers[name] = error
+        return answers
+
     try:
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
         if not nodes:
             raise CommandError(f"the Ray cluster at {address} has no machine with a free processor.")
-        with probe_files(output) as token:
-            probe = ray.remote(num_cpus=0, max_retries=0)(make_probe())
-            asked = {
-                node["NodeManagerHostname"]: probe.options(
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                ).remote(str(output), token)
-                for node in nodes
-            }
-            check_answers({name: _ray_answer(ray, reference) for name, reference in asked.items()}, output, token)
+        check_machines(output, ask)
         register_ray()
         yield {node["NodeID"]: int(node["Resources"]["CPU"]) for node in nodes}
     finally:
@@ -163,68 +166,49 @@ def ray_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
             ray.shutdown()
 
 
-def _ray_answer(ray: Any, reference: Any) -> Any:
-    """What a probe returned, or the error it ended with."""
-    try:
-        return ray.get(reference, timeout=6 * PATIENCE)
-    except Exception as error:
-        return error
-
-
 def make_probe() -> Callable[[str, str], str]:
     """A function that travels by value, since a machine without the package could not even receive one of ours."""
 
     def probe(output: str, token: str) -> str:
-        """What is missing on this machine; "" when nothing is. Leaves a file of its own beside the token."""
+        """The digest of the package on this machine, or what is missing there."""
         import os
-        import socket
+        import tempfile
 
-        try:
-            from deepunsup_helpers.runner.sweep.trial import package_digest
-        except ImportError as error:
-            return f"the package is not installed ({error})"
-        digest = package_digest()
-        place = os.path.join(output, "status")
-        if not os.path.exists(os.path.join(place, f"{token}.probe")):
+        if not os.path.exists(os.path.join(output, "status", token)):
             return f"it does not see the folder {output}"
         try:
-            with open(os.path.join(place, f"{token}.{socket.gethostname()}.{os.getpid()}.answer"), "w") as file:
-                file.write(digest)
+            from deepunsup_helpers.runner.sweep.trial import package_digest
+
+            tempfile.TemporaryFile(dir=os.path.join(output, "status")).close()
+            return package_digest()
+        except ImportError as error:
+            return f"the package is not installed ({error})"
         except OSError as error:
             return f"it cannot write to {output} ({error.strerror})"
-        return f"digest {digest}"
 
     return probe
 
 
-@contextmanager
-def probe_files(output: Path) -> Iterator[str]:
-    """A token in the sweep's folder that other machines must find; it and the answers go away again."""
-    token = uuid.uuid4().hex[:12]
-    place = output / "status"
-    (place / f"{token}.probe").write_text("")
+def check_machines(output: Path, ask: Callable[..., Mapping[str, Any]]) -> None:
+    """Find out whether every machine has this package and shares the sweep's folder.
+
+    Args:
+        ask: calls a function with two texts on every machine; returns each one's answer, or error.
+    Raises:
+        CommandError: names each machine and what it lacks.
+    """
+    token = output / "status" / f"{uuid.uuid4().hex}.probe"
+    token.touch()
     try:
-        yield token
+        answers = ask(make_probe(), str(output), token.name)
     finally:
-        for path in place.glob(f"{token}.*"):
-            path.unlink(missing_ok=True)
-
-
-def check_answers(answers: dict[str, Any], output: Path, token: str) -> None:
-    """Raise a CommandError that names each machine and what it lacks."""
-    wanted, problems = f"digest {package_digest()}", []
+        token.unlink(missing_ok=True)
+    digest, problems = package_digest(), []
     for machine, answer in answers.items():
         if isinstance(answer, BaseException):
-            problems.append(
-                f"{machine}: {type(answer).__name__}: {str(answer).strip().splitlines()[-1] if str(answer) else ''}"
-            )
-        elif str(answer).startswith("digest ") and answer != wanted:
-            problems.append(f"{machine}: it has another version of deepunsup; install the one you have here")
-        elif answer != wanted:
-            problems.append(f"{machine}: {answer}")
-    if not problems and len(list((output / "status").glob(f"{token}.*.answer"))) == 0:
-        problems.append(
-            f"what the cluster writes to {output} does not arrive here: give a folder that all machines share"
-        )
+            problems.append(f"{machine}: {type(answer).__name__}: {str(answer).strip().rpartition(chr(10))[2]}")
+        elif answer != digest:
+            older = "it has another version of deepunsup; install the one you have here"
+            problems.append(f"{machine}: {older if len(answer) == len(digest) and ' ' not in answer else answer}")
     if problems:
         raise CommandError("the cluster cannot run the sweep:\n" + "\n".join(f"  {line}" for line in problems))

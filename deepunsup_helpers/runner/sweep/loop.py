@@ -9,35 +9,51 @@ import statistics
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..console import Progress, duration, shown_path
 from ..errors import CommandError, describe_os_error
-from ..files import write_text
+from ..files import write_json, write_text
 from ..notebook.digest import code_digest
 from ..notebook.files import Notebook
 from ..notebook.parameters import read_parameters
+from ..run.run import Request
 from ..threads import THREAD_VARIABLES
 from .backends import Engine
 from .grid import Axes
 from .result import SweepResult, claims_line
-from .search import OptunaSearch, RandomSearch
+from .search import OptunaSearch, random_draws
+from .summary import write_summary
 from .table import Row, mean_of, read_row, read_rows, write_tables
-from .trial import BUSY, CHANGED, DONE, STOPPED, Trial, data_digest, data_names, repeats, trial_key
+from .trial import BUSY, CHANGED, DONE, STOPPED, Trial, data_digest, repeats, trial_key
 
 FOLDERS = ("trials", "running", "locks", "status", "source")
+WHEN_CHANGED = (
+    "the package, a module beside the notebook or the data are no longer what they were. What ran just then was not kept: "
+    "give the same command again to go on with the new ones."
+)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a sweep's folder, or find it there."""
+@contextmanager
+def sweep_folder(folder: Path) -> Iterator[None]:
+    """Make a sweep's folder, or find it there; its sweep.json says meanwhile whose process is at work in it."""
+    mine = {"pid": os.getpid(), "host": socket.gethostname()}
     try:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
+        write_json(folder / "sweep.json", {"status": "running"} | mine)
     except OSError as error:
         raise CommandError(f"cannot make the sweep's folder: {describe_os_error(error)}") from error
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            write_json(folder / "sweep.json", {"status": "ended"} | mine)
 
 
 class Sweep:
@@ -47,54 +63,61 @@ class Sweep:
                  timeout: float | None, retry: bool, cwd: Path, tell: Callable[[str], None],
                  stop: threading.Event):  # fmt: skip
         self.notebook, self.axes, self.folder, self.engine = notebook, axes, folder, engine
-        self.preset, self.timeout, self.retry, self.cwd, self.tell, self.stop = preset, timeout, retry, cwd, tell, stop
+        self.preset, self.retry, self.cwd, self.tell, self.stop = preset, retry, cwd, tell, stop
         self.defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
-        data = os.environ.get("DEEPUNSUP_DATA")
-        self.data = str((cwd / Path(data).expanduser()).resolve()) if data else None
-        self.code = code_digest(notebook)
-        self.data_of = cache(partial(data_digest, data=self.data))
+        self.code, self.data = code_digest(notebook), {}  # digests, of data by the values that may name them
         self.identity, self.began = (uuid.uuid4().hex[:12], socket.gethostname(), os.getpid()), time.time()
         self.trials: dict[str, Trial] = {}
         self.rows: dict[str, Row] = {}
         self.problems: dict[str, str] = {}
         self.line = Progress(notebook.name)
         self.total, self.news = 0, 0  # runs of the sweep, and those that ended since the start
-        self.changed = False  # code or data are no longer what they were at the start
         self._next_table = 0.0  # when results.csv is worth writing again
-        self.copy = folder / "source" / self.code[:12] / notebook.path.name
+        environment = {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ}
+        if os.environ.get("DEEPUNSUP_DATA"):
+            environment["DEEPUNSUP_DATA"] = str((cwd / Path(os.environ["DEEPUNSUP_DATA"]).expanduser()).resolve())
+        copy = Notebook(folder / "source" / self.code[:12] / notebook.path.name, notebook.content)
+        self.request = Request(notebook=copy, values={}, preset=preset, timeout=timeout, cwd=folder,
+                               folder=notebook.path.parent, environment=environment)  # fmt: skip
         try:
-            self.copy.parent.mkdir(exist_ok=True)
-            write_text(self.copy, json.dumps(notebook.content))
+            copy.path.parent.mkdir(exist_ok=True)
+            write_text(copy.path, json.dumps(notebook.content))
         except OSError as error:
             raise CommandError(f"cannot write to the sweep's folder: {describe_os_error(error)}") from error
 
     def run(self, sample: int | None, seed: int, minimize: str | None) -> SweepResult:
-        """Ask for draws, compute their trials, tell the search what came of them, until there is nothing to ask."""
+        """Compute the trials of draws, tell the search what came of them, until there is nothing to draw."""
         grid = self.axes.grid()
         self.total = len(grid) * (sample or 1)
+        draws, search = random_draws(self.axes, sample or 1, seed), None
         if minimize:
-            known = self._known_draws(grid)
-            search = OptunaSearch(self.axes, count=sample, seed=seed, known=known)
-            self.total = max(self.total, len(grid) * len(known))
-        else:
-            search = RandomSearch(self.axes, sample or 1, seed)
-        room = max(1, self.engine.jobs // len(grid))
-        draws = search.ask(room)
+            draws = self._known_draws(grid)
+            self.total = max(self.total, len(grid) * len(draws))
+            search = OptunaSearch(self.axes, count=sample, seed=seed, known=len(draws))
         groups = [[self._trial(values | drawn) for values in grid] for drawn in draws]
         self._announce([trial for group in groups for trial in group])
-        while draws and not self.stop.is_set():
+        while True:
             self._compute({trial.key: trial for group in groups for trial in group})
+            if self.stop.is_set() or not search:
+                break
             for drawn, group in zip(draws, groups):
                 search.tell(drawn, self._mean(group, minimize))
-            draws = [] if self.stop.is_set() else search.ask(room)
+            draws = search.ask(max(1, self.engine.jobs // len(grid)))
             groups = [[self._trial(values | drawn) for values in grid] for drawn in draws]
-        with contextlib.suppress(OSError):
-            self.line.clear()
+            if not draws:
+                break
         return self._finish(minimize)
 
+    def state(self, parameters: Mapping[str, Any]) -> tuple[str, str]:
+        """Digests of code and data as they were when the sweep, or the first trial with such data, began."""
+        texts = tuple(sorted({value for value in parameters.values() if isinstance(value, str)}))
+        if texts not in self.data:
+            self.data[texts] = data_digest(parameters, self.request.environment.get("DEEPUNSUP_DATA"))
+        return self.code, self.data[texts]
+
     def key_of(self, parameters: Mapping[str, Any]) -> str:
-        """The key that these parameters have with today's code and data."""
-        return trial_key((self.code, self.data_of(data_names(parameters))), parameters)
+        """The key that these parameters have with the code and the data of this sweep."""
+        return trial_key(self.state(parameters), parameters)
 
     def _known_draws(self, grid: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The draws of which some trial is finished."""
@@ -103,9 +126,9 @@ class Sweep:
         def rest(parameters: Mapping[str, Any]) -> str:
             return json.dumps({name: value for name, value in parameters.items() if name not in drawn}, sort_keys=True)
 
-        rows, _ = read_rows(self.folder, self.key_of)
         wanted = {rest(self.defaults | values) for values in grid}
-        found = [{name: row.parameters[name] for name in drawn} for row in rows if rest(row.parameters) in wanted]
+        rows = [row for row in read_rows(self.folder, self.key_of)[0] if rest(row.parameters) in wanted]
+        found = [{name: row.parameters[name] for name in drawn} for row in rows]
         found = [draw for draw in found if all(span.low <= draw[name] <= span.high for name, span in drawn.items())]
         return list({json.dumps(draw): draw for draw in found}.values())
 
@@ -113,35 +136,36 @@ class Sweep:
         """The trial at these values, which depart from the defaults."""
         parameters = self.defaults | values
         key = self.key_of(parameters)
-        names = [name for name in values if name in self.axes.swept or name in self.axes.drawn]
         words = ["deepunsup", "run", str(self.notebook.number or self.notebook.path)]
         words += ["--preset", self.preset] if self.preset else []
-        words += [word for name, value in values.items() for word in ("-p", f"{name}={_typed(value)}")]
+        for name, value in values.items():
+            words += ["-p", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+        varied = [name for name in values if name in self.axes.swept or name in self.axes.drawn]
         self.trials[key] = Trial(
-            key=key, label=" ".join(f"{name}={values[name]}" for name in names) or "the only run",
-            index=len(self.trials), notebook=self.copy, folder=self.notebook.path.parent, parameters=parameters,
-            values=values, preset=self.preset, timeout=self.timeout, output=self.folder, command=shlex.join(words),
-            side_by_side=self.engine.side_by_side, data=self.data, sweep=self.identity, retry=self.retry,
-            began=self.began, threads={name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
-            state=(self.code, self.data_of(data_names(parameters))),
+            key=key, label=" ".join(f"{name}={values[name]}" for name in varied) or "the only run",
+            request=replace(self.request, values=values, command=shlex.join(words)), parameters=parameters,
+            output=self.folder, index=len(self.trials), side_by_side=self.engine.side_by_side, sweep=self.identity,
+            retry_before=self.began if self.retry else 0.0, state=self.state(parameters),
         )  # fmt: skip
         return self.trials[key]
 
     def _announce(self, first: list[Trial]) -> None:
         """How many runs, how many of them are there already, how long it may take."""
-        counts = [f"{name}: {len(values)}" for name, values in self.axes.swept.items()]
-        counts += [f"{name}: drawn" for name in self.axes.drawn]
-        rows = {trial.key: read_row(trial.place) for trial in first}
-        there = sum(row is not None and (row.completed or not self.retry) for row in rows.values())
-        damaged = sum(row is None and self.trials[key].place.exists() for key, row in rows.items())
-        text = f"{self.notebook.name}: {self.total} runs" + (f" ({', '.join(counts)})" if counts else "")
+        varied = {name: len(values) for name, values in self.axes.swept.items()} | dict.fromkeys(
+            self.axes.drawn, "drawn"
+        )
+        rows = [read_row(trial.place) for trial in first]
+        there = sum(row is not None and (row.completed or not self.retry) for row in rows)
+        damaged = sum(row is None and trial.place.exists() for trial, row in zip(first, rows))
+        text = f"{self.notebook.name}: {self.total} runs"
+        text += f" ({', '.join(f'{name}: {count}' for name, count in varied.items())})" if varied else ""
         text += f", {there} of them there already" if there else ""
         text += f", {damaged} damaged (computed again, the old files kept in damaged/)" if damaged else ""
         known = [row.seconds for row in map(read_row, (self.folder / "trials").glob("*")) if row and row.completed]
         seconds = statistics.median(known) if known else self.notebook.seconds
         if self.total > there and seconds:
-            source = "the finished runs" if known else "the default run"
-            text += f"; about {duration(seconds * (self.total - there) / self.engine.jobs)}, going by {source}"
+            text += f"; about {duration(seconds * (self.total - there) / self.engine.jobs)}, going by the "
+            text += "finished runs" if known else "default run"
         self._say(f"{text}; {self.engine.jobs} at once; results in {shown_path(self.folder, self.cwd)}")
 
     def _compute(self, left: dict[str, Trial]) -> None:
@@ -153,14 +177,13 @@ class Sweep:
             ends = self.engine.run(waiting, self._poll)
             self._poll()
             for key, end in ends.items():
+                label = self.trials[key].label
                 if end == CHANGED:
-                    self.changed = True
+                    self.problems[CHANGED] = WHEN_CHANGED
                     self.stop.set()
                 elif end not in (DONE, BUSY, STOPPED) or (end == DONE and key not in self.rows):
-                    self.problems[self.trials[key].label] = (
-                        end or f"the files in {self.trials[key].place} cannot be read"
-                    )
-                    self._say(f"{self.trials[key].label}: {self.problems[self.trials[key].label]}")
+                    self.problems[label] = end or f"the files in {self.trials[key].place} cannot be read"
+                    self._say(f"{label}: {self.problems[label]}")
             left = {key: left[key] for key, end in ends.items() if end == BUSY and key not in self.rows}
             if left:
                 time.sleep(0.5)
@@ -179,18 +202,16 @@ class Sweep:
         """Rewrite the line that says what is done and what runs."""
         running = []
         for path in (self.folder / "status").glob("*.json"):
-            with contextlib.suppress(OSError, ValueError, KeyError):  # it has just ended
-                status = json.loads(path.read_text(encoding="utf-8"))
-                if path.stem in self.trials:
-                    where = f"cell {status['cell']}/{status['total']}" if status["total"] else "starting"
-                    running.append(f"{self.trials[path.stem].label} {where}")
+            with contextlib.suppress(OSError, ValueError, KeyError):  # it has just ended, or is another sweep's
+                trial, status = self.trials[path.stem], json.loads(path.read_text(encoding="utf-8"))
+                where = f"cell {status['cell']}/{status['total']}" if status["total"] else "starting"
+                running.append(f"{trial.label} {where}")
         failed = sum(not row.completed for row in self.rows.values())
-        done = f"{len(self.rows)} of {self.total} done" + (f", {failed} failed" if failed else "")
+        text = f"{len(self.rows)} of {self.total} done" + (f", {failed} failed" if failed else "")
         if self.news and len(self.rows) < self.total:
             left = (time.time() - self.began) / self.news * (self.total - len(self.rows))
-            done += f", about {duration(left)} left"
-        doing = ", ".join(running[:4]) + (f" and {len(running) - 4} more" if len(running) > 4 else "")
-        self.line.show(f"{done}; {doing}" if doing else done)
+            text += f", about {duration(left)} left"
+        self.line.show("; ".join([text, *running[:4]]) + (f" and {len(running) - 4} more" if len(running) > 4 else ""))
 
     def _take(self, key: str, *, news: bool) -> None:
         """Read a trial that is there, and tell it; a failure that is to be repeated counts for nothing."""
@@ -210,7 +231,7 @@ class Sweep:
             self._say(f"{where}: {row.status}, {row.error or 'no message'} ({report})")
         if time.monotonic() > self._next_table:
             began = time.monotonic()
-            self._write_tables(read_rows(self.folder, self.key_of)[0])
+            self._write("tables", partial(write_tables, self.folder, read_rows(self.folder, self.key_of)[0]))
             self._next_table = time.monotonic() + max(5.0, 20 * (time.monotonic() - began))
 
     def _say(self, line: str) -> None:
@@ -226,56 +247,35 @@ class Sweep:
             return None
         return mean_of([row.metrics[metric] for row in rows])
 
-    def _write_tables(self, rows: list[Row]) -> None:
-        """Write results.csv and claims.csv, or remember why not: a file held open must not cost the sweep."""
-        self.problems.pop("tables", None)
+    def _write(self, name: str, write: Callable[[], None]) -> None:
+        """Write tables or the summary, or remember why not: a file held open must not cost the sweep."""
+        self.problems.pop(name, None)
         try:
-            write_tables(self.folder, rows)
+            write()
         except OSError as error:
-            self.problems["tables"] = f"{describe_os_error(error)}: close or free it and give the same command again"
+            self.problems[name] = f"{describe_os_error(error)}: free it and give the same command again"
 
     def _finish(self, minimize: str | None) -> SweepResult:
         """Write the tables and the summary, and say how it went."""
-        from .summary import write_summary
-
         rows, others = read_rows(self.folder, self.key_of)
-        self._write_tables(rows)
-        try:
-            write_summary(self.folder, notebook=self.notebook, rows=rows, others=others, minimize=minimize)
-        except OSError as error:
-            self.problems["summary.html"] = describe_os_error(error)
+        self._write("tables", partial(write_tables, self.folder, rows))
+        self._write("summary.html", partial(write_summary, self.folder, self.notebook, rows, others, minimize))
         (self.folder / "status" / f"{self.identity[0]}.stop").unlink(missing_ok=True)
-        if self.changed:
-            self.problems["stopped"] = ("the package, a module beside the notebook or the data changed meanwhile. What ran "
-                                        "just then was not kept: give the same command again to go on with the new "
-                                        "ones.")  # fmt: skip
         result = SweepResult(folder=self.folder, rows=list(self.rows.values()), problems=self.problems,
-                             interrupted=self.stop.is_set() and not self.changed)  # fmt: skip
-        for line in self._last_lines(result, rows):
-            self._say(line)
-        return result
-
-    def _last_lines(self, result: SweepResult, rows: list[Row]) -> list[str]:
-        """How many completed, which claim holds least often, where the summary is."""
+                             interrupted=self.stop.is_set() and CHANGED not in self.problems)  # fmt: skip
         completed = sum(row.completed for row in result.rows)
         failed = len(result.rows) - completed
-        lost = sum(trial.label in self.problems for trial in self.trials.values())
+        lost = len(self.problems.keys() & {trial.label for trial in self.trials.values()})
         text = (
             f"{completed} completed" + (f", {failed} failed" if failed else "") + (f", {lost} not kept" if lost else "")
         )
-        if failed and not self.retry:
-            text += " (--retry-failed runs them again)"
-        if not self.news and len(result.rows) == self.total:
-            text += "; all of them were there already"
-        if result.interrupted:
-            text += "; interrupted: give the same command again to go on"
-        lines = [text] + [
-            f"{name}: {self.problems[name]}" for name in ("tables", "summary.html", "stopped") if name in self.problems
+        text += " (--retry-failed runs them again)" if failed and not self.retry else ""
+        text += "; all of them were there already" if not self.news and len(result.rows) == self.total else ""
+        text += "; interrupted: give the same command again to go on" if result.interrupted else ""
+        lines = [
+            f"{name}: {self.problems[name]}" for name in ("tables", "summary.html", CHANGED) if name in self.problems
         ]
-        lines += claims_line(rows)
-        return [*lines, f"summary: {shown_path(self.folder / 'summary.html', self.cwd)}"]
-
-
-def _typed(value: Any) -> str:
-    """A value as `deepunsup run -p name=value` takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
+        place = shown_path(self.folder / "summary.html", self.cwd)
+        for line in [text, *lines, *claims_line(rows), f"summary: {place}"]:
+            self._say(line)
+        return result

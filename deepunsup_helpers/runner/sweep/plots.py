@@ -79,11 +79,11 @@ def draw_means(panel: Any, dots: list[tuple[float, float]], colour: str) -> None
 def positions(values: list[Any]) -> tuple[Callable[[Any], float], Callable[[Any], None]]:
     """Where a value stands on the horizontal axis, and a function that dresses the axis of a panel.
 
-    Numbers stand to scale, to a logarithmic one where they are positive and span a factor of 20; all else side by side.
+    Numbers stand to scale, to a logarithmic one where they are positive and span a factor of 10; all else side by side.
     """
     different = list({repr(value): value for value in values}.values())
     if all(type(value) in (int, float) and abs(value) < LARGEST for value in different):
-        logarithmic = min(different) > 0 and max(different) / min(different) >= 20
+        logarithmic = min(different) > 0 and max(different) / min(different) >= 10
 
         def dress(panel: Any) -> None:
             if logarithmic:

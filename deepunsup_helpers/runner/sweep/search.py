@@ -4,7 +4,6 @@ import ast
 import importlib.util
 import json
 import random
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CommandError, nearest
@@ -12,40 +11,29 @@ from ..notebook.files import Notebook, source_of
 from .grid import Axes
 
 
-@dataclass
-class RandomSearch:
-    """`count` draws, all at once; the same for the same seed, so that a sweep can be resumed."""
-
-    axes: Axes
-    count: int
-    seed: int
-
-    def ask(self, most: int) -> list[dict[str, Any]]:
-        """All draws; none when asked again."""
-        generator = random.Random(self.seed)
-        count, self.count = self.count, 0
-        return [{name: span.draw(generator.random()) for name, span in self.axes.drawn.items()} for _ in range(count)]
-
-    def tell(self, drawn: dict[str, Any], value: float | None) -> None:
-        """Random draws learn nothing."""
+def random_draws(axes: Axes, count: int, seed: int) -> list[dict[str, Any]]:
+    """`count` draws; the same for the same seed, so that a sweep can be resumed."""
+    generator = random.Random(seed)
+    return [{name: span.draw(generator.random()) for name, span in axes.drawn.items()} for _ in range(count)]
 
 
 class OptunaSearch:
     """Draws chosen from the results of those before (the tree-structured Parzen estimator), `count` with the known ones.
 
-    Nothing is kept but the trials themselves: a resumed sweep begins with the draws that it finds, so that what failed or
-    was cut off is completed or told again, and goes on from there.
+    Nothing is kept but the trials themselves: a resumed sweep first computes again what is missing of the draws that it
+    finds, tells them, and goes on from there.
 
     Source: Akiba and others 2019, arXiv:1907.10902.
     """
 
-    def __init__(self, axes: Axes, *, count: int, seed: int, known: list[dict[str, Any]]):
+    def __init__(self, axes: Axes, *, count: int, seed: int, known: int):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._optuna, self._spans, self._known = optuna, axes.drawn, known
-        self._left = count - len(known)
-        sampler = optuna.samplers.TPESampler(seed=seed + len(known), constant_liar=True)
+        self._optuna, self._spans, self._left = optuna, axes.drawn, count - known
+        sampler = optuna.samplers.TPESampler(
+            seed=seed + known, constant_liar=True
+        )  # the same seed draws the same again
         self._study = optuna.create_study(sampler=sampler)
         whole, real = optuna.distributions.IntDistribution, optuna.distributions.FloatDistribution
         self._ranges = {name: (whole if span.whole else real)(span.low, span.high, log=span.log)
@@ -53,10 +41,8 @@ class OptunaSearch:
         self._asked: dict[str, Any] = {}  # Optuna's trial of each draw that has no result yet
 
     def ask(self, most: int) -> list[dict[str, Any]]:
-        """First all known draws, then up to `most` new ones; none when there are enough."""
-        draws, self._known = self._known, []
-        if draws:
-            return draws
+        """Up to `most` new draws; none when there are enough."""
+        draws = []
         for _ in range(min(most, self._left)):
             trial = self._study.ask(self._ranges)
             draws.append({name: span.inside(trial.params[name]) for name, span in self._spans.items()})
@@ -66,14 +52,14 @@ class OptunaSearch:
 
     def tell(self, drawn: dict[str, Any], value: float | None) -> None:
         """The metric of a draw, or None where its runs failed; then its neighbourhood is avoided."""
-        state = self._optuna.trial.TrialState.PRUNED if value is None else None
+        states = self._optuna.trial.TrialState
         trial = self._asked.pop(json.dumps(drawn), None)
         if trial:
-            self._study.tell(trial, value, state=state)
-            return
-        state = state or self._optuna.trial.TrialState.COMPLETE
-        self._study.add_trial(self._optuna.trial.create_trial(
-            params=drawn, distributions=self._ranges, value=value, state=state))  # fmt: skip
+            self._study.tell(trial, value, state=states.PRUNED if value is None else None)
+        else:
+            state = states.PRUNED if value is None else states.COMPLETE
+            make = self._optuna.trial.create_trial
+            self._study.add_trial(make(params=drawn, distributions=self._ranges, value=value, state=state))
 
 
 def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: str | None) -> None:

@@ -15,12 +15,10 @@ from .plots import LARGEST, metric_plot, thumbnail
 from .table import SEED, Configuration, Row, claim_counts, configurations, metric_names, varied
 
 MOST_PICTURES = 60  # thumbnails of one page
-MOST_CLAIMS = 40  # lines; where there are more, those that always hold are left to claims.csv
+MOST_CLAIMS = 20  # lines; where there are more, what always held is left to claims.csv
 
 
-def write_summary(
-    output: Path, *, notebook: Notebook, rows: list[Row], others: int, minimize: str | None = None
-) -> None:
+def write_summary(output: Path, notebook: Notebook, rows: list[Row], others: int, minimize: str | None = None) -> None:
     """Write `output/summary.html`; a picture that cannot be drawn is left out and said to be.
 
     Args:
@@ -93,8 +91,10 @@ def claim_lines(rows: list[Row], axes: list[str]) -> tuple[list[dict[str, Any]],
     """Claims with the configurations' values, the worst first, never asked last; and how many lines are left out."""
     lines = [counts | {"values": [shown(one.values[name]) for name in axes]} for one, counts in claim_counts(rows)]
     lines.sort(key=lambda line: line.get("share", 2))
-    shown_lines = lines if len(lines) <= MOST_CLAIMS else [line for line in lines if line.get("share", 2) < 1]
-    return shown_lines[: 2 * MOST_CLAIMS], len(lines) - len(shown_lines[: 2 * MOST_CLAIMS])
+    told = (
+        lines if len(lines) <= MOST_CLAIMS else [line for line in lines if line.get("share", 2) < 1][: 3 * MOST_CLAIMS]
+    )
+    return told, len(lines) - len(told)
 
 
 def metric_plots(found: list[Configuration], axes: list[str], metrics: list[str]) -> tuple[list[dict], list[str]]:

@@ -8,7 +8,7 @@ from ..console import stopping
 from ..notebook.files import find_notebook
 from .backends import check_backend, open_engine
 from .grid import read_axes, read_parameter_file
-from .loop import Sweep, make_folder
+from .loop import Sweep, sweep_folder
 from .result import SweepResult
 from .search import check_search
 
@@ -47,8 +47,7 @@ def sweep(
         check_search(found, axes, sample, minimize)
         check_backend(backend, address)
         folder = (cwd / Path(output).expanduser()).resolve() if output else cwd / "runs" / found.name / "sweep"
-        make_folder(folder)
-        with open_engine(backend, jobs=jobs, address=address, output=folder) as engine:
+        with sweep_folder(folder), open_engine(backend, jobs=jobs, address=address, output=folder) as engine:
             work = Sweep(found, axes, folder, engine, preset=preset, timeout=timeout, retry=retry_failed, cwd=cwd,
                          tell=tell, stop=stop)  # fmt: skip
             return work.run(sample, sample_seed, minimize)

@@ -6,6 +6,7 @@ DIR/damaged/         finished runs whose files could no longer be read
 DIR/locks/KEY.lock   held by whoever computes KEY; the system frees it when that process dies
 DIR/status/KEY.json  where a run is; the only thing the progress line reads
 DIR/source/          the notebook as it was when the sweep was started
+DIR/sweep.json       whose process is at work, if any
 """
 
 import contextlib
@@ -19,16 +20,15 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError, describe_os_error
-from ..files import write_json
 from ..notebook.digest import code_digest
-from ..notebook.files import PACKAGE_ROOT, Notebook, read_notebook
+from ..notebook.files import PACKAGE_ROOT, Notebook
 from ..notebook.parameters import PATH_PREFIXES
 from ..run.execution import Outcome
 from ..run.run import Request, run_notebook
@@ -46,41 +46,36 @@ class Trial:
 
     Args:
         key: names the trial, see `trial_key`; `label` is for people.
-        index: its number in the sweep, for taking GPUs in turn.
-        notebook: the copy to run; `folder` is where it works, if that folder is there.
-        parameters: all of them; `values` are those to inject.
+        request: the run; its environment holds what whoever started the sweep set: upper limits of threads, the data.
+        parameters: all of them; the request has those that depart from the defaults.
         output: the sweep's folder.
+        index: the trial's number in the sweep, for taking GPUs in turn.
         side_by_side: runs at work at once on one machine.
-        threads: the thread variables of whoever started the sweep: upper limits.
-        data: DEEPUNSUP_DATA, absolute, or None.
         sweep: who started it: id, host, process.
-        retry: whether a failure that is older than `began` is computed again.
+        retry_before: failures older than this (seconds since 1970) are computed again.
         state: digests of code and data that the key stands for.
     """
 
     key: str
     label: str
-    index: int
-    notebook: Path
-    folder: Path
+    request: Request
     parameters: dict[str, Any]
-    values: dict[str, Any]
-    preset: str | None
-    timeout: float | None
     output: Path
-    command: str
+    index: int
     side_by_side: int
-    threads: dict[str, str]
-    data: str | None
     sweep: tuple[str, str, int]
-    retry: bool
-    began: float
+    retry_before: float
     state: tuple[str, str]
 
     @property
     def place(self) -> Path:
         """The folder of the finished run."""
         return self.output / "trials" / self.key
+
+    @property
+    def stop_file(self) -> Path:
+        """While it exists, the sweep's runs are to end."""
+        return self.output / "status" / f"{self.sweep[0]}.stop"
 
 
 def trial_key(state: tuple[str, str], parameters: Mapping[str, Any]) -> str:
@@ -93,34 +88,25 @@ def trial_key(state: tuple[str, str], parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(facts.encode()).hexdigest()[:20]
 
 
-def data_digest(names: Iterable[str], data: str | None) -> str:
-    """What distinguishes the files behind `data_names`: contents of single files; names, sizes and times in folders.
+def data_digest(parameters: Mapping[str, Any], data: str | None) -> str:
+    """What distinguishes the files that parameters name: contents of single files; names, sizes and times in folders.
 
     MNIST and the like count by the files in `data` (DEEPUNSUP_DATA) where that is set; generated data are code.
     """
     digest = hashlib.sha256()
-    for value in names:
-        path = Path(value.partition(":")[2])
-        folders = [path]
+    for value in sorted({value for value in parameters.values() if isinstance(value, str)}):
+        folders = []
         if value in TORCHVISION_SETS:
             name = value.replace("_", "")
             folders = [raw for raw in Path(data or os.devnull).glob("*/raw") if raw.parent.name.lower() == name]
-        elif path.is_file():
-            digest.update(path.read_bytes())
-            continue
-        for folder in sorted(folders):
-            for file in sorted(folder.rglob("*")):
-                if file.is_file():
-                    facts = file.stat()
-                    line = f"{file.relative_to(folder).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0"
-                    digest.update(line.encode(errors="surrogateescape"))
+        elif value.startswith(PATH_PREFIXES):
+            path = Path(value.partition(":")[2])
+            folders = [path]
+            digest.update(path.read_bytes() if path.is_file() else b"")
+        for file in sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()):
+            facts = file.stat()
+            digest.update(f"{file.as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def data_names(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values that stand for data in files, in order."""
-    texts = {value for value in parameters.values() if isinstance(value, str)}
-    return tuple(sorted(text for text in texts if text.startswith(PATH_PREFIXES) or text in TORCHVISION_SETS))
 
 
 def package_digest() -> str:
@@ -133,8 +119,8 @@ def package_digest() -> str:
 
 def state_now(trial: Trial) -> tuple[str, str]:
     """Digests of the code and the data as this machine sees them."""
-    notebook = Notebook(trial.folder / trial.notebook.name, read_notebook(trial.notebook).content)
-    return code_digest(notebook), data_digest(data_names(trial.parameters), trial.data)
+    notebook = Notebook(trial.request.workplace / trial.request.notebook.path.name, trial.request.notebook.content)
+    return code_digest(notebook), data_digest(trial.parameters, trial.request.environment.get("DEEPUNSUP_DATA"))
 
 
 def run_trial(trial: Trial) -> tuple[str, str]:
@@ -155,6 +141,8 @@ def run_trial(trial: Trial) -> tuple[str, str]:
         return trial.key, str(error)
     except OSError as error:
         return trial.key, describe_os_error(error)
+    except Exception as error:  # whatever one run ends with, the others go on
+        return trial.key, f"internal error, {type(error).__name__}: {error}"
 
 
 def _compute(trial: Trial) -> str:
@@ -171,69 +159,48 @@ def _compute(trial: Trial) -> str:
     under_way = trial.output / "running" / f"{trial.key}-{uuid.uuid4().hex[:8]}"
     status = trial.output / "status" / f"{trial.key}.json"
     stop = threading.Event()
-    request = Request(
-        notebook=read_notebook(trial.notebook), values=trial.values, preset=trial.preset, timeout=trial.timeout,
-        output=str(under_way), cwd=trial.output, folder=trial.folder if trial.folder.is_dir() else None,
-        environment=trial_environment(trial), command=trial.command,
-    )  # fmt: skip
+    request = replace(trial.request, output=str(under_way), environment=trial_environment(trial))
+    if not request.workplace.is_dir():  # a machine that has the sweep's folder alone
+        request = replace(request, folder=None)
     try:
         finished = run_notebook(request, stop=stop, progress=_Watch(trial, status, stop))
-    except BaseException:
-        _clear(trial)
-        raise
-    finally:
-        status.unlink(missing_ok=True)
-    if finished.status == "interrupted":
-        end = STOPPED
-    elif state_now(trial) != state:
-        end = _changed(trial)
-    else:
+        if finished.status == "interrupted":
+            return STOPPED
+        if state_now(trial) != state:
+            return _changed(trial)
         if trial.place.exists():  # an older failure makes room, a damaged run is put aside
             aside = trial.output / ("running" if row else "damaged") / f"{trial.key}-{uuid.uuid4().hex[:8]}"
             aside.parent.mkdir(exist_ok=True)
             trial.place.rename(aside)
         under_way.rename(trial.place)
-        end = DONE
-    _clear(trial)
-    return end
-
-
-def _clear(trial: Trial) -> None:
-    """Remove what runs of the trial left behind that were cut off."""
-    for leftover in (trial.output / "running").glob(f"{trial.key}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        return DONE
+    finally:
+        status.unlink(missing_ok=True)
+        for leftover in (trial.output / "running").glob(f"{trial.key}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def repeats(trial: Trial, row: Row) -> bool:
     """Whether a finished trial is to be computed again: a failure from before this sweep, when asked for."""
-    return trial.retry and not row.completed and (trial.place / "run.json").stat().st_mtime < trial.began
-
-
-def stop_file(trial: Trial) -> Path:
-    """While it exists, the sweep's runs are to end."""
-    return trial.output / "status" / f"{trial.sweep[0]}.stop"
+    return not row.completed and (trial.place / "run.json").stat().st_mtime < trial.retry_before
 
 
 def _changed(trial: Trial) -> str:
     """End the sweep's other runs too: theirs would not be kept either."""
-    stop_file(trial).touch()
+    trial.stop_file.touch()
     return CHANGED
 
 
 def stop_asked(trial: Trial) -> bool:
     """Whether the sweep wants its runs to end, or is gone from this machine."""
-    if stop_file(trial).exists():
-        return True
-    _, host, process = trial.sweep
-    if host != socket.gethostname():
-        return False
     import psutil
 
-    return not psutil.pid_exists(process)
+    _, host, process = trial.sweep
+    return trial.stop_file.exists() or (host == socket.gethostname() and not psutil.pid_exists(process))
 
 
 class _Watch:
-    """Writes the status file from a run's progress, and passes on the wish to stop."""
+    """Writes the status file from a run's progress, and passes on that the sweep is to stop."""
 
     def __init__(self, trial: Trial, status: Path, stop: threading.Event):
         self.trial, self.status, self.stop = trial, status, stop
@@ -245,20 +212,17 @@ class _Watch:
         self._next = time.monotonic() + STATUS_EVERY
         cell = 0 if outcome.last_cell is None else outcome.last_cell + 1
         with contextlib.suppress(OSError):  # a full disk must not cost the run its progress line
-            write_json(self.status, {"cell": cell, "total": outcome.total})
+            self.status.write_text(json.dumps({"cell": cell, "total": outcome.total}), encoding="utf-8")
         if stop_asked(self.trial):
             self.stop.set()
 
 
 def trial_environment(trial: Trial) -> dict[str, str]:
-    """Variables of a run: its part of the cores, so that a repetition has as many; its GPU; where the data lie."""
-    environment = thread_variables(trial.side_by_side, trial.threads, fixed=True)
+    """Variables of a run: the sweep's own, its part of the cores (fixed, so that a repetition has as many), its GPU."""
+    wanted = trial.request.environment
+    environment = wanted | thread_variables(trial.side_by_side, wanted, fixed=True)
     devices = gpus()
-    if devices:
-        environment["CUDA_VISIBLE_DEVICES"] = devices[trial.index % len(devices)]
-    if trial.data:
-        environment["DEEPUNSUP_DATA"] = trial.data
-    return environment
+    return environment | ({"CUDA_VISIBLE_DEVICES": devices[trial.index % len(devices)]} if devices else {})
 
 
 @cache
