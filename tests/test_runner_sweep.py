@@ -445,7 +445,8 @@ def test_threads_are_fixed_to_a_part_of_the_cores(runs, begin, monkeypatch, jobs
     from deepunsup_helpers.runner import threads
 
     monkeypatch.setattr(threads, "available_cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in threads.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     begin(jobs=jobs)
     assert {one["OMP_NUM_THREADS"] for one in runs.environments} == {str(8 // jobs)}
     runs.environments.clear()
