@@ -16,6 +16,7 @@ from ..notebook.parameters import PATH_PREFIXES, absolute
 from .run import Finished, Request, run_notebook
 
 MAGIC = re.compile(r"^\s*[%!].*$", flags=re.MULTILINE)  # IPython's own lines
+LOAD_CELL = 1  # below the imports and the run's parameters
 LOAD = """\
 # the run's model, and new data read as its training data were
 from deepunsup_helpers import load_model, save_table
@@ -54,12 +55,14 @@ def prepare_apply(run_folder: str, source: str, *, output: str | None, timeout: 
     notebook = read_notebook(folder / f"{facts['notebook']}.ipynb")
     if not any("apply" in tags_of(cell) for cell in notebook.cells):
         raise CommandError(f"{notebook.name} has no cell tagged `apply` that defines apply(model, data).")
-    model = model_of(folder)
+    model, kind = model_of(folder)
     if not source.startswith(PATH_PREFIXES):
         wanted = (
             f"{'folder' if (cwd / source).is_dir() else 'csv'}:{source}" if (cwd / source).exists() else "folder:PATH"
         )
         raise CommandError(f"{source}: expected folder:PATH, csv:PATH or npz:PATH, such as {wanted}.")
+    if source.startswith({"images": "csv:", "table": "folder:"}.get(kind, "?")):
+        raise CommandError(f"{source}: the model was trained on {'images' if kind == 'images' else 'a table'}.")
     content = to_apply(notebook, read_facts(folder / "parameters.json"), model, absolute(source, cwd))
     content["metadata"]["deepunsup"] = {"title": f"{notebook.title}: applied to {source}"}
     place = Path(str(facts.get("path"))).parent
@@ -69,8 +72,8 @@ def prepare_apply(run_folder: str, source: str, *, output: str | None, timeout: 
     )  # fmt: skip
 
 
-def model_of(folder: Path) -> str:
-    """The path of a run's model.
+def model_of(folder: Path) -> tuple[str, str]:
+    """The path of a run's model, and the kind of data it was trained on: "images" or "table".
 
     Raises:
         CommandError: there is none, it is damaged, or it does not say how its data were read.
@@ -94,14 +97,14 @@ def model_of(folder: Path) -> str:
     if header.preprocessing is None:
         call = "save_model(model, preprocessing=data.preprocessing)"
         raise CommandError(f"{named[0]} does not say how its data were read: the notebook must call {call}.")
-    return str(named[0])
+    return str(named[0]), str(header.preprocessing.get("kind"))
 
 
 def to_apply(notebook: Notebook, parameters: dict[str, Any], model: str, source: str) -> dict[str, Any]:
     """A notebook of the run's imports, its parameters and its `apply` cells, between loading and writing."""
     values = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     own = [source_of(cell) for cell in notebook.cells if cell["cell_type"] == "code" and "apply" in tags_of(cell)]
-    sources = [LOAD.format(model=model, source=source), f"{imports_of(notebook)}\n\n{values}".strip(), *own, WRITE]
+    sources = [f"{imports_of(notebook)}\n\n{values}".strip(), LOAD.format(model=model, source=source), *own, WRITE]
     cells = [
         {
             "cell_type": "code",
@@ -142,6 +145,6 @@ def apply_model(request: Request, *, stop: threading.Event, progress: Callable) 
         finished = run_notebook(
             replace(request, notebook=replace(request.notebook, path=path)), stop=stop, progress=progress
         )
-    if finished.status == "failed" and finished.failure and finished.failure.cell == 0:
+    if finished.status == "failed" and finished.failure and finished.failure.cell == LOAD_CELL:
         raise CommandError(finished.failure.value)
     return finished
