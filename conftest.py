@@ -10,6 +10,7 @@ from deepunsup_helpers.runner.threads import thread_variables
 # Fixed threads, so that numbers repeat; two workers share the cores. Set before torch loads, here and in kernels.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 os.environ.update(thread_variables(_WORKERS, os.environ, fixed=True))
+os.environ.setdefault("DEEPUNSUP_PRODUCTS", "default")  # the library of products, too: torch's own
 if os.environ.get("DEEPUNSUP_DATA"):  # tests and kernels run in other folders than the caller's
     os.environ["DEEPUNSUP_DATA"] = str(Path(os.environ["DEEPUNSUP_DATA"]).expanduser().resolve())
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from deepunsup_helpers.data import Batches, load
 from deepunsup_helpers.losses import discriminator_loss, generator_loss, squared_error, vae_loss
 from deepunsup_helpers.models import MLPVAE, DCGANDiscriminator, DCGANGenerator, MLPAutoencoder
-from deepunsup_helpers.training import fast_products, fit, graphed, seed_everything, update
+from deepunsup_helpers.training import fit, graphed, seed_everything, update
 
 BATCH, LATENT, SHAPE = 128, 64, (1, 28, 28)
 
@@ -114,9 +114,8 @@ def course_step(job: Job, optimizers=fused_adam):
     }
 
 
-def course(job: Job, *, fast: bool = False, graph: bool = False, compile: bool = False) -> Iterator[None]:
-    """This project: `fit` with `Batches`, named losses, divergence check; epochs go on in one training."""
-    assert not fast or fast_products(), "no faster products on this processor"
+def course(job: Job, *, graph: bool = False, compile: bool = False) -> Iterator[None]:
+    """This project as it comes: `fit` with `Batches`, named losses, divergence check; epochs go on in one training."""
     step, state = course_step(job)
     batches = Batches(tensors(job), batch_size=BATCH, device=job.device)
     if graph:
@@ -216,9 +215,8 @@ class _Products(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def products(job: Job, *, fast: bool = False) -> Iterator[None]:
+def products(job: Job) -> Iterator[None]:
     """The floor: the matrix products of one step, forward and backward, again and again and nothing else."""
-    assert not fast or fast_products(), "no faster products on this processor"
     step, _ = course_step(job)
     x = tensors(job)[:BATCH].to(job.device)
     cast = torch.autocast(job.device.type, torch.bfloat16, cache_enabled=False) if job.precision == "bf16" else None

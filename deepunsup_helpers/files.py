@@ -1,7 +1,8 @@
-"""Files that are whole or not there: what every part of the package writes with. Imports nothing heavy."""
+"""Files that are whole or not there, and the folder for what can be made again. Imports nothing heavy."""
 
 import os
 import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,3 +38,14 @@ def write_atomically(path: str | Path, write: Callable[[str], object]) -> Path:
         part.unlink(missing_ok=True)
         raise
     return path
+
+
+def cache_folder() -> Path:
+    """Where this user's system keeps what can be made again; the folder may not be there yet."""
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "deepunsup"

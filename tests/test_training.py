@@ -1,9 +1,13 @@
 """fit keeps the books of a hand-written loop, resumes bit for bit, and says what went wrong."""
 
 import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -11,11 +15,8 @@ from torch import nn
 
 from deepunsup_helpers.training import (
     TrainingDiverged,
-    devices,
     evaluate,
-    fast_products,
     fit,
-    load_checkpoint,
     pick_device,
     seed_everything,
     update,
@@ -143,17 +144,139 @@ def test_divergence_names_epoch_and_term(bad):
     assert (caught.value.epoch, caught.value.term, caught.value.history.epochs) == (2, "kl", 1)
 
 
-def test_ctrl_c_returns_the_completed_epochs(capsys):
-    calls = iter(range(100))
+def press_ctrl_c():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupted_in_step(number: int):
+    """Setup whose step number `number` is interrupted before its weights move; and the weights that each step ends with."""
+    model, step, state = setup()
+    calls, ends = iter(range(100)), []
+    state["optimizer"].register_step_pre_hook(lambda *_: press_ctrl_c() if next(calls) == number else None)
+
+    def stepping(x):
+        terms = step(x)
+        ends.append(weights(model))
+        return terms
+
+    return model, stepping, state, ends
+
+
+@pytest.mark.parametrize("number, epochs", [(0, 0), (4, 1), (5, 1), (6, 2)])
+def test_ctrl_c_comes_out_after_the_step_under_way(number, epochs, capsys):
+    model, step, state, ends = interrupted_in_step(number)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(step, ThreeBatches(), epochs=5, state=state, progress=False)
+    assert len(ends) == number + 1 and torch.equal(weights(model), ends[-1])
+    assert not model.training and signal.getsignal(signal.SIGINT) is before
+    assert f"{epochs} of 5 epochs" in capsys.readouterr().out
+
+
+def test_ctrl_c_kept_returns_the_completed_epochs(capsys):
+    model, step, state, ends = interrupted_in_step(4)
+    history = fit(step, ThreeBatches(), epochs=5, state=state, progress=False, on_interrupt="keep")
+    assert history.interrupted and history.epochs == 1 and len(history.train["loss"]) == 1 and not model.training
+    assert "1 of 5" in capsys.readouterr().out
+    again = fit(step, ThreeBatches(), epochs=1, state=state, progress=False)  # and the next training runs
+    assert again.epochs == 1 and not again.interrupted
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    def endless(x):
+        press_ctrl_c()
+        press_ctrl_c()
+        pytest.fail("the step went on")
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(endless, ThreeBatches(), epochs=1, state={}, progress=False)
+
+
+def test_ctrl_c_in_validation_and_hooks_stops_at_once():
+    def look(*args):
+        press_ctrl_c()
+        pytest.fail("it went on")
+
+    for where, epochs in (({"validate": look}, 0), ({"hooks": [look]}, 1)):
+        model, step, state = setup()
+        history = fit(step, ThreeBatches(), epochs=3, state=state, progress=False, on_interrupt="keep", **where)
+        assert history.epochs == epochs and history.interrupted and not model.training
+
+
+def test_ctrl_c_in_another_thread_than_the_main_one_is_left_alone():
+    with ThreadPoolExecutor(1) as pool:
+        _, step, state = setup()
+        assert pool.submit(fit, step, ThreeBatches(), epochs=2, state=state, progress=False).result().epochs == 2
+
+
+class Pair(NamedTuple):
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+class Terms(NamedTuple):
+    total: torch.Tensor
+    kl: torch.Tensor
+
+
+def test_named_tuples_are_batches_and_terms():
+    x = torch.arange(6.0).reshape(6, 1)
+    batches = [Pair(part, 2 * part) for part in x.split(4)]
+    history = fit(lambda x, y: Terms(x.mean(), y.mean()), batches, epochs=1, state={}, progress=False,
+                  validate=lambda: Terms(torch.tensor(1.0), torch.tensor(2.0)))  # fmt: skip
+    assert history.train == {"total": [2.5], "kl": [5.0]} and history.validation == {"total": [1.0], "kl": [2.0]}
+    assert evaluate(lambda x, y: Terms(x.mean(), y.mean()), batches) == {"total": 2.5, "kl": 5.0}
+
+
+@pytest.mark.parametrize(
+    "returned, error, words",
+    [
+        (torch.tensor(1.0), TypeError, "a Tensor was returned.*expected a dict"),
+        (None, TypeError, "a NoneType was returned"),
+        ((torch.tensor(1.0),), TypeError, "a tuple was returned"),
+        ({"loss": torch.ones(4)}, ValueError, r"'loss' has the shape \(4,\).*one number a batch"),
+    ],
+)
+def test_what_a_step_must_return_is_said(returned, error, words):
+    with pytest.raises(error, match=words):
+        fit(lambda x: returned, ThreeBatches(), epochs=1, state={}, progress=False)
+
+
+@pytest.mark.parametrize("updates, epochs", [(0, 0), (2, 1), (3, 1), (7, 3)])
+def test_updates_in_place_of_epochs(updates, epochs):
+    """As many steps as asked for, the last epoch cut short; its mean is over the examples that came."""
+    seen, sizes = [], [4, 4, 2]
 
     def step(x):
-        if next(calls) == 4:
-            raise KeyboardInterrupt
-        return {"loss": torch.tensor(1.0)}
+        seen.append(len(x))
+        return {"size": torch.tensor(float(len(x)))}
 
-    history = fit(step, ThreeBatches(), epochs=5, state={}, progress=False)
-    assert history.interrupted and history.epochs == 1 and history.train == {"loss": [1.0]}
-    assert "1 of 5" in capsys.readouterr().out
+    history = fit(step, ThreeBatches(), updates=updates, state={}, progress=False)
+    assert seen == (3 * sizes)[:updates] and (history.updates, history.epochs) == (updates, epochs)
+    if updates == 7:
+        assert history.train["size"] == pytest.approx([3.6, 3.6, 4.0])
+
+
+def test_arguments_out_of_their_range_are_said():
+    train = lambda **options: fit(lambda x: {}, ThreeBatches(), state={}, progress=False, **options)
+    for wrong in ({}, {"epochs": 1, "updates": 1}, {"epochs": -1}, {"updates": -3}):
+        with pytest.raises(ValueError, match="one of the two, 0 or more"):
+            train(**wrong)
+    with pytest.raises(ValueError, match="on_interrupt='stop'.*'raise' or 'keep'"):
+        train(epochs=1, on_interrupt="stop")
+    with pytest.raises(ValueError, match="resume=True needs checkpoint"):
+        train(epochs=1, resume=True)
+
+
+def test_a_plain_script_needs_no_ipython():
+    code = (
+        "import sys; sys.modules['IPython'] = None\n"
+        "import torch\n"
+        "from deepunsup_helpers.training import fit\n"
+        "print(fit(lambda x: {'loss': x.mean()}, [torch.ones(2)], epochs=2, state={}).train)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+    assert out == "{'loss': [1.0, 1.0]}\n"
 
 
 def test_out_of_memory_names_batch_size():
@@ -167,35 +290,6 @@ def test_out_of_memory_names_batch_size():
 def test_an_empty_epoch_is_said():
     with pytest.raises(ValueError, match="no batch came"):
         fit(lambda x: {}, [], epochs=1, state={}, progress=False)
-
-
-def test_a_truncated_checkpoint_and_a_foreign_one_are_said(tmp_path):
-    _, step, state = setup()
-    path = tmp_path / "c.pt"
-    fit(step, ThreeBatches(), epochs=1, state=state, checkpoint=path, progress=False)
-    with pytest.raises(ValueError, match="holds .*'batches.generator'.* but the state"):
-        load_checkpoint(path, {"model": state["model"]})
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="not a complete checkpoint"):
-        fit(step, ThreeBatches(), epochs=2, state=state, checkpoint=path, resume=True, progress=False)
-    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]  # no half-written file beside it
-
-
-def test_a_failed_write_keeps_the_old_checkpoint(tmp_path, monkeypatch):
-    _, step, state = setup()
-    path = tmp_path / "c.pt"
-    fit(step, ThreeBatches(), epochs=1, state=state, checkpoint=path, progress=False)
-    before = path.read_bytes()
-
-    def broken(saved, name):
-        with open(name, "wb") as file:
-            file.write(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", broken)
-    with pytest.raises(OSError):
-        fit(step, ThreeBatches(), epochs=1, state=state, checkpoint=path, progress=False)
-    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
 def test_update_leaves_the_other_players_weights_alone_and_sees_its_own_new_ones():
@@ -252,44 +346,6 @@ def test_denormal_numbers_are_flushed_in_every_thread():
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush denormal numbers")
     assert float(out) == 1.0
-
-
-def relative_error(shape: tuple[int, int, int]) -> float:
-    m, k, n = shape
-    a, b = torch.randn(m, k), torch.randn(k, n)
-    return ((a @ b - a.double() @ b.double()).abs() / (a.double().abs() @ b.double().abs())).max().item()
-
-
-@pytest.fixture
-def products_setting():
-    setting = getattr(torch.backends.mkldnn, "matmul", None)
-    if not hasattr(setting, "fp32_precision"):
-        pytest.skip("this torch has no such setting")
-    before = setting.fp32_precision
-    yield setting
-    setting.fp32_precision = before
-
-
-def test_fast_products_are_fp32_on_any_processor(products_setting):
-    fast = fast_products()
-    assert (products_setting.fp32_precision == "bf16") == fast
-    torch.manual_seed(0)
-    for shape in [(64, 300, 50), (1, 1000, 3), (500, 17, 129), (128, 784, 40)]:
-        assert relative_error(shape) < 1e-6  # 2^-24 is 6e-8, bfloat16's 2^-9 is 2e-3
-
-
-@pytest.mark.parametrize("kept_from_it", ["rounding", "no faster"])
-def test_rounded_or_slow_products_are_forbidden_again(kept_from_it, products_setting, monkeypatch):
-    before = products_setting.fp32_precision
-    if kept_from_it == "rounding":
-        product = torch.Tensor.__matmul__
-        rounded = lambda a, b: (
-            product(a.bfloat16(), b.bfloat16()).float() if a.dtype == torch.float32 else product(a, b)
-        )
-        monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
-    seconds = iter([1.0, 0.1 if kept_from_it == "rounding" else 1.0])
-    monkeypatch.setattr(devices, "_product_seconds", lambda a, b: next(seconds))
-    assert not fast_products() and products_setting.fp32_precision == before
 
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])

@@ -31,7 +31,7 @@ def run_defaults(notebook: Notebook) -> tuple[dict, float]:
         output = Path(scratch) / notebook.path.name
         plan = Plan(
             notebook=notebook.path, parameters={}, output=output, cwd=Path.cwd(), results=Path(scratch),
-            environment=thread_variables(1, os.environ, fixed=True),
+            environment={**thread_variables(1, os.environ, fixed=True), "DEEPUNSUP_PRODUCTS": "default"},
         )  # fmt: skip
         progress = Progress(notebook.name)
         try:

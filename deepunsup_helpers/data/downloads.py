@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import http.client
 import os
-import sys
 import threading
 import time
 import urllib.request
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from deepunsup_helpers.data.dataset import DataError
+from deepunsup_helpers.files import cache_folder
 
 TORCHVISION_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 CLASS_NAMES = {
@@ -42,13 +42,7 @@ def data_folder() -> Path:
     """DEEPUNSUP_DATA, or else the cache folder of this user on this system."""
     if os.environ.get("DEEPUNSUP_DATA"):
         return Path(os.environ["DEEPUNSUP_DATA"]).expanduser().absolute()
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "deepunsup"
+    return cache_folder()
 
 
 def torchvision_arrays(name: str, part: str) -> tuple[np.ndarray, np.ndarray]:

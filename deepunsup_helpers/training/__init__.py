@@ -3,9 +3,10 @@
 from deepunsup_helpers.saving import save_model
 from deepunsup_helpers.training.accelerators.graphs import GraphedStep, graphed
 from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint
-from deepunsup_helpers.training.devices import fast_products, pick_device, seed_everything
+from deepunsup_helpers.training.devices import pick_device, seed_everything
 from deepunsup_helpers.training.ema import ema_copy
-from deepunsup_helpers.training.fit import History, TrainingDiverged, evaluate, fit
+from deepunsup_helpers.training.fit import evaluate, fit
+from deepunsup_helpers.training.history import History, TrainingDiverged
 from deepunsup_helpers.training.update import update
 
 __all__ = [
@@ -14,7 +15,6 @@ __all__ = [
     "TrainingDiverged",
     "ema_copy",
     "evaluate",
-    "fast_products",
     "fit",
     "graphed",
     "load_checkpoint",

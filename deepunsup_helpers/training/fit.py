@@ -5,7 +5,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,66 +12,15 @@ import torch
 from torch import Tensor
 
 from deepunsup_helpers.training.accelerators import ranks
-from deepunsup_helpers.training.checkpoints import load_checkpoint, save_checkpoint
+from deepunsup_helpers.training.accelerators.products import use_fastest_products
+from deepunsup_helpers.training.checkpoints import read_checkpoint, restore, save_checkpoint
 from deepunsup_helpers.training.devices import autocast, undisturbed_rng
+from deepunsup_helpers.training.history import History, Means, TrainingDiverged, named
+from deepunsup_helpers.training.interrupts import HeldInterrupts
 from deepunsup_helpers.training.progress import progress_bar
+from deepunsup_helpers.training.threads import fixed_threads, follow_load
 
-Terms = Mapping[str, Tensor]
-
-
-@dataclass
-class History:
-    """What a training recorded, one number an epoch: `history.train["loss"][-1]` is the last epoch's mean."""
-
-    train: dict[str, list[float]] = field(default_factory=dict)
-    validation: dict[str, list[float]] = field(default_factory=dict)
-    seconds: list[float] = field(default_factory=list)  # training alone, without validation and hooks
-    interrupted: bool = False
-
-    @property
-    def epochs(self) -> int:
-        """Completed epochs."""
-        return len(self.seconds)
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss term is no longer a finite number. Carries `epoch` (from 1), `term` and the `history` before it."""
-
-    def __init__(self, epoch: int, term: str, history: History):
-        self.epoch, self.term, self.history = epoch, term, history
-        super().__init__(
-            f"training diverged: {term!r} is no longer finite in epoch {epoch}. Lower the learning rate, clip "
-            "the gradients (update(..., max_norm=1.0)), or look for log(0) and division by zero in the loss."
-        )
-
-
-class _Means:
-    """Example-weighted means of named terms, kept on the device: one small addition a term and step."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.examples = 0
-
-    def add(self, terms: Terms, examples: int) -> None:
-        self.examples += examples
-        for name, value in terms.items():
-            total = self.sums.get(name)
-            if total is None:
-                value = torch.as_tensor(value)
-                dtype = torch.float32 if value.device.type == "mps" else torch.float64
-                self.sums[name] = total = torch.zeros((), dtype=dtype, device=value.device)
-            total.add_(value.detach() if isinstance(value, Tensor) else value, alpha=examples)
-
-    def result(self) -> dict[str, float]:
-        """The only moment at which the device is waited for. Of several processes, the means over all their examples."""
-        if not self.examples:
-            raise ValueError("no batch came: the data set is empty, or drop_last=True with batch_size above its size.")
-        if not self.sums:
-            return {}
-        device = max((total.device for total in self.sums.values()), key=lambda device: device.type != "cpu")
-        totals = torch.stack([total.to(device) for total in self.sums.values()])
-        examples = ranks.summed(torch.full_like(totals[0], self.examples))
-        return dict(zip(self.sums, (ranks.summed(totals) / examples).tolist()))
+Terms = Mapping[str, Tensor] | tuple  # a dict or a named tuple of 0-d tensors
 
 
 def _modules(state: Iterable[Any]) -> list[torch.nn.Module]:
@@ -107,12 +55,14 @@ def _compiled(modules: Sequence[torch.nn.Module], enabled: bool):
             module._compiled_call_impl = None  # what Module.compile sets; samples of other sizes would compile again
 
 
-def _run_epoch(step: Callable[..., Terms], batches: Iterable, context: Callable) -> dict[str, float]:
-    means = _Means()
+def _run_epoch(step: Callable[..., Terms], batches: Iterable, device: torch.device, precision: str, held: Any) -> Means:
+    means, on_cpu = Means(), device.type == "cpu"
     for batch in batches:
         batch = batch if isinstance(batch, (tuple, list)) else (batch,)
+        if on_cpu:
+            follow_load()
         try:
-            with context():
+            with held, autocast(device, precision):
                 terms = step(*batch)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error).lower():
@@ -122,15 +72,16 @@ def _run_epoch(step: Callable[..., Terms], batches: Iterable, context: Callable)
                 "good next try), or the model's width."
             ) from error
         means.add(terms, len(batch[0]))
-    return means.result()
+    return means
 
 
 def fit(
     step: Callable[..., Terms],
     batches: Iterable,
     *,
-    epochs: int,
     state: Mapping[str, Any],
+    epochs: int | None = None,
+    updates: int | None = None,
     validate: Callable[[], Mapping[str, Any]] | None = None,
     precision: str = "fp32",
     hooks: Sequence[Callable[[int, History], None]] = (),
@@ -138,6 +89,7 @@ def fit(
     resume: bool = False,
     compile: bool = False,
     progress: bool = True,
+    on_interrupt: str = "raise",
 ) -> History:
     """Call `step` on every batch of every epoch, and keep the books.
 
@@ -145,10 +97,15 @@ def fit(
     layout (`model.to(device, memory_format=torch.channels_last)` before the optimizer is made), on CUDA a `graphed` step.
     Where several processes train together (see `distributed`), each calls `fit`; the numbers are means over all of them.
 
+        history = fit(step, Batches(x, batch_size=128), epochs=20, state={"model": model, "optimizer": optimizer})
+
     Args:
-        step: step(x) or step(x, y): computes the losses, calls `update`, returns named 0-d tensors.
-        batches: iterable once an epoch, e.g. `Batches`; its `generator`, if any, is part of a checkpoint.
+        step: step(x) or step(x, y): computes the losses, calls `update`, returns named 0-d tensors: a dict, or a named
+            tuple such as `VAELoss`.
+        batches: iterable once an epoch, e.g. `Batches`; its `generator`, if any, is part of a checkpoint. A batch is a
+            tensor, or a tuple of them (a named one, too), which become the step's arguments.
         epochs: in all, those of a resumed checkpoint included.
+        updates: in place of `epochs`: the steps in all; the last epoch is cut short where they are reached.
         state: name to everything with a `state_dict` (modules, optimizers, schedulers, EMA copies) or a torch.Generator.
             Modules are in train mode during the steps and left in eval mode at the end.
         validate: called after each epoch, in eval mode and without gradients; returns named numbers.
@@ -159,75 +116,96 @@ def fit(
         resume: go on from `checkpoint` if that file is there: bit for bit as if never stopped.
         compile: run the modules through `torch.compile` meanwhile: some ten seconds at the start; measure whether it pays.
         progress: show a progress bar.
+        on_interrupt: what Ctrl-C does, after the step under way has ended and the models are in eval mode. "raise":
+            KeyboardInterrupt goes on to the caller. "keep": the history of the completed epochs is returned, with
+            `interrupted` set.
     Returns:
-        History; after Ctrl-C the completed epochs, with `interrupted` set.
+        History.
     Raises:
+        ValueError: an argument out of its range, or no batch came.
         TrainingDiverged: a term was not finite (seen at the end of its epoch, so that no step waits for the device).
         RuntimeError: out of memory; the message names the batch size.
     """
+    if (epochs is None) == (updates is None) or (epochs or updates or 0) < 0:
+        raise ValueError(f"epochs={epochs}, updates={updates}: expected one of the two, 0 or more.")
+    if on_interrupt not in ("raise", "keep"):
+        raise ValueError(f"unknown on_interrupt={on_interrupt!r}: expected 'raise' or 'keep'.")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs checkpoint=PATH, the file to go on from.")
     modules, history = _modules(state.values()), History()
     device = _device(modules)
     autocast(device, precision)  # complains about an unknown precision before anything is computed
     everything = dict(state)
     if getattr(batches, "generator", None) is not None:
         everything["batches.generator"] = batches.generator
-    if resume and checkpoint is None:
-        raise ValueError("resume=True needs checkpoint=PATH, the file to go on from.")
     if resume and Path(checkpoint).exists():
-        history = History(**load_checkpoint(checkpoint, everything)["history"])
+        history = _resumed(checkpoint, everything)
     torch.set_flush_denormal(True)  # denormal numbers cost up to a fifth of the time on a CPU
-    writer = ranks.rank() == 0
+    if device.type == "cpu":
+        use_fastest_products()
+    writer, held = ranks.rank() == 0, HeldInterrupts()
+    total, unit = (epochs, "epoch") if updates is None else (updates, "update")
 
-    with (
-        progress_bar(epochs, start=history.epochs, enabled=progress and writer) as advance,
-        _compiled(modules, compile),
-    ):
-        try:
-            for epoch in range(history.epochs + 1, epochs + 1):
+    def done() -> int:
+        return history.epochs if updates is None else history.updates
+
+    try:
+        with (
+            progress_bar(total, unit, start=done(), enabled=progress and writer) as advance,
+            _compiled(modules, compile),
+            fixed_threads(checkpoint is not None),
+            held.installed(),
+        ):
+            while done() < total:
                 start = time.perf_counter()
                 for module in modules:
                     module.train()
-                terms = _run_epoch(step, batches, lambda: autocast(device, precision))
-                _check_finite(terms, epoch, history)
+                part = batches if updates is None else itertools.islice(batches, updates - history.updates)
+                means = _run_epoch(step, part, device, precision, held)
+                terms = means.result()
+                _check_finite(terms, history)
                 seconds = time.perf_counter() - start
                 ranks.share_buffers(modules)
                 with undisturbed_rng():
                     measured = ranks.averaged(_validate(validate, modules, device, precision), device)
-                _append(history, terms, measured, seconds)
+                with held:
+                    history.append(terms, measured, seconds=seconds, updates=means.updates)
                 with undisturbed_rng(), _eval_mode(modules):
                     for hook in hooks:
-                        hook(epoch, history)
+                        hook(history.epochs, history)
                 if checkpoint is not None:
                     save_checkpoint(checkpoint, everything, history=vars(history))
-                advance(terms)
-        except KeyboardInterrupt:
-            history.interrupted = True
-            if writer:
-                print(f"interrupted: {history.epochs} of {epochs} epochs are complete.")
-    for module in modules:
-        module.eval()
+                advance(terms, done())
+    except KeyboardInterrupt:
+        history.interrupted = True
+        if writer:
+            print(f"interrupted: {done()} of {total} {unit}s are complete.")
+        if on_interrupt == "raise":
+            raise
+    finally:
+        for module in modules:
+            module.eval()
     return history
 
 
-def _check_finite(terms: Mapping[str, float], epoch: int, history: History) -> None:
+def _resumed(checkpoint: str | Path, state: Mapping[str, Any]) -> History:
+    saved = read_checkpoint(checkpoint, state)
+    if "history" not in saved["extra"]:
+        raise ValueError(f"{checkpoint} was not written by fit: load it by load_checkpoint, or give another file name.")
+    return History(**restore(saved, state)["history"])
+
+
+def _check_finite(terms: Mapping[str, float], history: History) -> None:
     for name, value in terms.items():
         if not math.isfinite(value):
-            raise TrainingDiverged(epoch, name, history)
+            raise TrainingDiverged(history.epochs + 1, name, history)
 
 
 def _validate(validate, modules, device, precision) -> dict[str, float]:
     if validate is None:
         return {}
     with torch.no_grad(), _eval_mode(modules), autocast(device, precision):
-        return {name: float(value) for name, value in validate().items()}
-
-
-def _append(history: History, terms: Mapping[str, float], measured: Mapping[str, float], seconds: float) -> None:
-    for name, value in terms.items():
-        history.train.setdefault(name, []).append(value)
-    for name, value in measured.items():
-        history.validation.setdefault(name, []).append(value)
-    history.seconds.append(seconds)
+        return {name: float(value) for name, value in named(validate()).items()}
 
 
 def evaluate(
@@ -247,4 +225,4 @@ def evaluate(
     """
     device = _device(modules)
     with torch.no_grad(), _eval_mode(modules):
-        return _run_epoch(measure, batches, lambda: autocast(device, precision))
+        return _run_epoch(measure, batches, device, precision, contextlib.nullcontext()).result()

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from deepunsup_helpers.training.threads import follow_load
+
 
 def update(
     optimizer: torch.optim.Optimizer,
@@ -20,6 +22,8 @@ def update(
         max_norm: clip the gradients' joint Euclidean norm to this, if given.
         scheduler: stepped once, after the optimizer, if given.
     """
+    if loss.device.type == "cpu":
+        follow_load()
     optimizer.zero_grad(set_to_none=True)
     with torch.autocast(loss.device.type, enabled=False):
         loss.backward()
