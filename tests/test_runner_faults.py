@@ -165,6 +165,16 @@ def test_on_a_full_disk_the_status_is_true(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
 
+def test_modules_beside_the_notebook_are_found_and_hide_none_of_pythons(tmp_path):
+    look = "import helpers, random\nassert helpers.x == 1 and random.random() < 1"
+    write(tmp_path / "notebooks" / "01_toy.ipynb", code(look))
+    (tmp_path / "notebooks" / "helpers.py").write_text("x = 1")
+    for name in ("random.py", "types.py", "json.py"):
+        (tmp_path / "notebooks" / name).write_text("raise ImportError('not me')")
+    done = deepunsup("run", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_files_that_hide_pythons_modules_are_named(tmp_path):
     for name in ("random.py", "helpers.py", "json.py"):
         (tmp_path / name).touch()

@@ -106,6 +106,32 @@ def run(
 
 
 @cli.command()
+@click.argument("run_folder", metavar="RUN_FOLDER")
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "-o", "--output", metavar="DIR", help="Folder for the results, new or empty [default: runs/NAME_applied/TIME]."
+)
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for the whole.")
+def apply(run_folder: str, source: str, output: str | None, timeout: float | None) -> None:
+    """Use the model of a finished run on new data, without training.
+
+    SOURCE is folder:PATH, csv:PATH or npz:PATH. Writes tables/results.csv, a row a file or row of the new data.
+    """
+    from .console import Progress, stopping
+    from .run.apply import apply_model, prepare_apply
+    from .run.result import print_result
+
+    cwd = Path.cwd()
+    request = prepare_apply(run_folder, source, output=output, timeout=timeout, cwd=cwd)
+    progress = Progress(request.notebook.name)
+    with stopping() as stop:
+        finished = apply_model(request, stop=stop, progress=progress)
+    progress.clear()
+    print_result(finished, cwd)
+    sys.exit(finished.exit_code)
+
+
+@cli.command()
 @click.argument("nb")
 @click.option(
     "-p",

@@ -16,7 +16,7 @@ def write_kernelspec(folder: Path) -> None:
     """Write `folder/kernels/python3/kernel.json` for the running interpreter; `folder` goes into JUPYTER_PATH."""
     spec = folder / "kernels" / "python3"
     spec.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-P", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     content = {"argv": command, "display_name": "Python 3 (course)", "language": "python", "metadata": {}}
     (spec / "kernel.json").write_text(json.dumps(content), encoding="utf-8")
 

@@ -151,20 +151,19 @@ def how_it_ended(manager: Any) -> str:
 
 
 def to_execute(plan: dict[str, Any]) -> nbformat.NotebookNode:
-    """The plan's notebook without outputs; its parameters stand in a cell below the one tagged `parameters`."""
+    """The plan's notebook without outputs; papermill puts the parameters below the cell tagged `parameters`."""
     notebook = nbformat.v4.upgrade(nbformat.read(plan["notebook"], as_version=4))
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    if plan["parameters"]:
-        cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-        lines = [f"{name} = {value!r}" for name, value in plan["parameters"].items()]
-        injected = nbformat.v4.new_code_cell("\n".join(["# Parameters", *lines]))
-        injected.metadata["tags"] = ["injected-parameters"]
-        tagged = [index for index, cell in enumerate(cells, start=1) if "parameters" in cell.metadata.get("tags", [])]
-        cells.insert(tagged[0] if tagged else 0, injected)
-        notebook.cells = cells
-    return notebook
+    if not plan["parameters"]:
+        return notebook
+    from papermill.parameterize import parameterize_notebook  # 0.16 s
+
+    notebook.metadata.setdefault("papermill", {})
+    for cell in notebook.cells:
+        cell.metadata.setdefault("tags", [])  # papermill asks each
+    return parameterize_notebook(notebook, plan["parameters"], kernel_name="python3", language="python")
 
 
 def run(plan: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
