@@ -22,7 +22,7 @@ from ..notebook.parameters import (
     read_parameters,
 )
 
-WHOLE_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)")
+WHOLE_RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 SPAN = re.compile(rf"({NUMBER}):({NUMBER})(:log)?")
 MOST_VALUES = 100_000  # of one parameter, and trials of one sweep: more is a slip of the pen
@@ -97,14 +97,11 @@ def read_axes(notebook: Notebook, *, preset: str | None, requested: Mapping[str,
             swept[name] = axis
     trials = math.prod(map(len, swept.values()))
     if trials > MOST_VALUES:
-        raise CommandError(
-            f"{trials:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with --sample N."
-        )
+        raise CommandError(f"{trials:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with "
+                           "--sample N.")  # fmt: skip
     if fixed.get("checkpoint") and (trials > 1 or drawn):
-        raise CommandError(
-            "checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that is "
-            "started again does not repeat its finished runs)."
-        )
+        raise CommandError("checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that "
+                           "is started again does not repeat its finished runs).")  # fmt: skip
     return Axes(fixed=fixed, swept=swept, drawn=drawn)
 
 
@@ -123,12 +120,10 @@ def from_words(parameter: Parameter, text: str) -> list | Span:
     values = []
     for item in split_commas(parameter, text):
         whole = WHOLE_RANGE.fullmatch(item)
-        if item[:1] in "'\"":
-            values.append(from_text(parameter, item[1:-1]))
-        elif whole:
+        if whole:
             values += _whole_range(parameter, int(whole[1]), int(whole[2]))
         else:
-            values.append(from_text(parameter, item))
+            values.append(from_text(parameter, item[1:-1] if item[:1] in "'\"" else item))
     return values
 
 
@@ -149,21 +144,26 @@ def split_commas(parameter: Parameter, text: str) -> list[str]:
             start = position + 1
     parts.append(text[start:].strip())
     if awaited:
-        raise CommandError(f"parameter {parameter.name!r}: {text!r} has no closing {awaited[-1]}")
+        raise refused(parameter, f"{text!r} has no closing {awaited[-1]}")
     if "" in parts and parts != [""]:
-        raise CommandError(f"parameter {parameter.name!r}: {text!r} has an empty value between its commas.")
+        raise refused(parameter, f"{text!r} has an empty value between its commas.")
     return parts
+
+
+def refused(parameter: Parameter, why: str) -> CommandError:
+    """The error that names the parameter."""
+    return CommandError(f"parameter {parameter.name!r}: {why}")
 
 
 def _whole_range(parameter: Parameter, first: int, last: int) -> list:
     """first..last as values of the parameter's type."""
     if isinstance(parameter.default, str):
-        raise CommandError(f"parameter {parameter.name!r} is text, but {first}..{last} is a range of whole numbers: "
-                    "put it in quotes to mean the text.")  # fmt: skip
+        raise refused(parameter, f"a text is expected, and {first}..{last} is a range of whole numbers: put it in quotes to "
+                                 "mean the text.")  # fmt: skip
     if last < first:
-        raise CommandError(f"parameter {parameter.name!r}: a range counts upwards, so write {last}..{first}.")
+        raise refused(parameter, f"a range counts upwards, so write {last}..{first}.")
     if last - first >= MOST_VALUES:
-        raise CommandError(f"parameter {parameter.name!r}: {first}..{last} has more than {MOST_VALUES:,} values.")
+        raise refused(parameter, f"{first}..{last} has more than {MOST_VALUES:,} values.")
     return [checked_type(parameter, value) for value in range(first, last + 1)]
 
 
@@ -171,13 +171,11 @@ def _span(parameter: Parameter, low: str, high: str, log: str | None) -> Span:
     """low:high or low:high:log as a range of the parameter's type."""
     first, last = from_text(parameter, low), from_text(parameter, high)
     if not isinstance(first, int | float) or isinstance(first, bool):
-        raise CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got the range {low}:{high}.")
+        raise refused(parameter, f"expected {parameter.kind}, got the range {low}:{high}.")
     if not first < last:
-        raise CommandError(
-            f"parameter {parameter.name!r}: the range {low}:{high} is empty; write the smaller number first."
-        )
+        raise refused(parameter, f"the range {low}:{high} is empty; write the smaller number first.")
     if log and first <= 0:
-        raise CommandError(f"parameter {parameter.name!r}: a range with :log starts above 0, not at {low}.")
+        raise refused(parameter, f"a range with :log starts above 0, not at {low}.")
     return Span(low=first, high=last, log=bool(log), whole=isinstance(parameter.default, int))
 
 
@@ -193,7 +191,7 @@ def from_values(parameter: Parameter, value: Any) -> list:
     if isinstance(parameter.default, list | tuple) and not all(isinstance(value, list | tuple) for value in values):
         values = [values]
     if not values:
-        raise CommandError(f"parameter {parameter.name!r}: there are no values; expected at least one.")
+        raise refused(parameter, "there are no values; expected at least one.")
     words = not isinstance(parameter.default, str)  # YAML takes 1e-4 for text
     return [from_text(parameter, value) if words and isinstance(value, str) else checked_type(parameter, value)
             for value in values]  # fmt: skip
@@ -216,7 +214,7 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CommandError(f"cannot read the parameter file: {describe_os_error(error)}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CommandError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CommandError(f"{path}: expected a table, one parameter a line, such as `latent_dim: [2, 8, 32]`.")

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..console import stopping
-from ..notebook.files import find_notebook
-from .backends import check_backend, open_engine
-from .grid import read_axes, read_parameter_file
-from .loop import Sweep, sweep_folder
-from .result import SweepResult
-from .search import check_search
+
+if TYPE_CHECKING:
+    from .result import SweepResult
 
 
 def sweep(
@@ -19,7 +16,7 @@ def sweep(
     param_file: str | Path | None = None, sample: int | None = None, sample_seed: int = 0, minimize: str | None = None,
     timeout: float | None = None, retry_failed: bool = False, cwd: Path | None = None,
     tell: Callable[[str], None] = print,
-) -> SweepResult:  # fmt: skip
+) -> "SweepResult":  # fmt: skip
     """Run a notebook at every combination of values; `deepunsup sweep` from Python.
 
     `result = sweep("04", {"latent_dim": [2, 8, 32], "seed": range(3)}, jobs=2)`, then `result.table()`.
@@ -39,7 +36,13 @@ def sweep(
     Raises:
         CommandError: bad input, found before anything runs, or a cluster that does not work.
     """
-    with stopping() as stop:  # from the first: an import that is cut off by Ctrl-C ends in any error
+    with stopping() as stop:  # before imports that take a while: one that Ctrl-C cuts off may end in any error
+        from ..notebook.files import find_notebook
+        from .backends import check_backend, open_engine
+        from .grid import read_axes, read_parameter_file
+        from .loop import Sweep, sweep_folder
+        from .search import check_search
+
         cwd = (cwd or Path.cwd()).resolve()
         found = find_notebook(str(notebook), cwd)
         requested = (read_parameter_file(cwd / Path(param_file).expanduser()) if param_file else {}) | dict(parameters)

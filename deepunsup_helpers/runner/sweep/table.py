@@ -2,19 +2,17 @@
 
 import json
 import math
-import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deepunsup_helpers.results import plain_cell
+
 from ..files import write_text
 
 SEED = "seed"  # the parameter over which metrics are averaged
-FORMULA = re.compile(
-    r"[=@\t\r]|[-+](?!(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$)"
-)  # a table program computes a cell that begins so
 
 
 @dataclass(frozen=True)
@@ -165,14 +163,12 @@ def write_tables(output: Path, rows: list[Row]) -> None:
     results.csv has first what varied, then status and metrics, then the parameters all share; the last column is the
     folder of the run below the sweep's folder.
     """
-    names, metrics = varied(rows), metric_names(rows)
-    names += [name for name in (rows[0].parameters if rows else []) if name not in names]
-    own = ["status", "seconds", "error", "folder"]
+    several, metrics, own = varied(rows), metric_names(rows), ["status", "seconds", "error", "folder"]
+    names = [*several, *(name for name in (rows[0].parameters if rows else []) if name not in several)]
     parameters = titles(names, taken=own, kind="parameter")
     measured = titles(metrics, taken=[*own, *names], kind="metric")
-    several = len(varied(rows))
-    columns = [*parameters.values()][:several] + ["status", "seconds", *measured.values()]
-    columns += [*parameters.values()][several:] + ["error", "folder"]
+    columns = [*parameters.values()][: len(several)] + own[:2] + [*measured.values()]
+    columns += [*parameters.values()][len(several) :] + own[2:]
     lines = [
         {title: row.parameters.get(name) for name, title in parameters.items()}
         | {title: row.metrics[name] for name, title in measured.items() if name in row.metrics}
@@ -202,10 +198,5 @@ def write_csv(path: Path, lines: list[dict[str, Any]], columns: list[str]) -> No
 
 
 def csv_cell(value: Any) -> Any:
-    """What stands in a table for a value: text as it is, numbers, all else as JSON.
-
-    A text that a table program would compute has an apostrophe before it, so that it stays text.
-    """
-    if isinstance(value, str):
-        return f"'{value}" if FORMULA.match(value) else value
-    return value if type(value) in (int, float) else json.dumps(value)
+    """What stands in a table for a value: numbers, text that no table program computes, all else as JSON."""
+    return plain_cell(value) if type(value) in (int, float, str) else json.dumps(value)
