@@ -38,7 +38,7 @@ def test_a_metric_recorded_twice_or_not_finite_is_a_problem_and_left_out():
         recorded(3, loss=1.0, kept=2), recorded(5, loss=1.0), recorded(7, bad=math.inf, worse="x", list=[1], huge=10**400)
     ])  # fmt: skip
     assert found.metrics == {"kept": 2} and len(found.problems) == 5
-    assert "'loss' is recorded twice, in cells [3] and [5]" in found.problems[0]
+    assert "'loss' is made twice, in cells [3] and [5]" in found.problems[0]
     assert max(map(len, found.problems)) < 200
     assert collect([recorded(1, a=1), recorded(2, b=1)]).problems == []
 
@@ -60,7 +60,7 @@ def test_claims_keep_their_order_and_cell_and_a_text_made_twice_is_a_problem():
 def test_claims_are_counted_among_those_that_were_asked():
     held, broken, not_asked = ({"holds": holds} for holds in (True, False, None))
     assert claims_summary([held] * 17 + [broken, not_asked]) == "17 of 18 claims hold"
-    assert claims_summary([held]) == "1 of 1 claim holds"
+    assert claims_summary([held]) == "1 of 1 claims hold"
     assert claims_summary([not_asked]) == claims_summary([]) == ""
 
 

@@ -250,7 +250,7 @@ CELL = {"cell_type": "code", "metadata": {}, "source": "", "outputs": []}
     ({"cells": [CELL, CELL | {"source": 3}]}, "the source of cell 2 is a number"),
     ({"cells": [CELL | {"cell_type": "heading"}]}, "the type of cell 1 is 'heading'"),
     ({"cells": [CELL | {"metadata": {"tags": "x"}}]}, "the tags of cell 1"), ({"metadata": {"a": "\ud800"}}, "surrogate"),
-    ({"cells": [CELL | {"outputs": [1]}]}, "an output of cell 1 is a number"),
+    ({"cells": [CELL | {"outputs": [1]}]}, "a part of the outputs of cell 1 is a number"),
 ])  # fmt: skip
 def test_what_is_no_notebook_is_refused_in_one_line_that_says_why(content, told, tmp_path):
     path = tmp_path / "x.ipynb"

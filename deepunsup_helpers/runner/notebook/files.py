@@ -85,25 +85,18 @@ def read_notebook(path: Path) -> Notebook:
         CommandError: the file is missing, unreadable or not a notebook of format 4 in all parts that are used here.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise CommandError(
-                f"{path} holds {path.stat().st_size / 1e9:.1f} GB: clear its outputs in JupyterLab first."
-            )
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise CommandError(f"{path} holds {size / 1e9:.1f} GB: clear its outputs in JupyterLab first.")
+        if not size:
+            raise ValueError("the file is empty")
         content = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(content, ensure_ascii=False).encode()  # refuses halves of characters, which no file can hold
+        _check(content)
     except OSError as error:
         raise CommandError(f"cannot read the notebook: {describe_os_error(error)}") from error
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8
-        reason = str(error) or type(error).__name__
-        raise CommandError(
-            f"{path} is not a notebook{' (the file is empty)' * (not path.stat().st_size)}: {reason}"
-        ) from error
-    try:
-        _check(content)
-    except ValueError as error:
-        raise CommandError(
-            f"{path} is not a notebook of format 4 ({error}): open it in JupyterLab and save it."
-        ) from error
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or another one's
+        raise CommandError(f"{path} is not a notebook of format 4 that can be read: {error}") from error
     return Notebook(path=path.resolve(), content=content)
 
 
@@ -121,18 +114,16 @@ def _check(content: Any) -> None:
     for name, values in require(about.get("presets", {}), dict, "metadata.deepunsup.presets").items():
         require(values, dict, f"preset {name!r}")
     for number, cell in enumerate(require(content.get("cells"), list, "cells"), start=1):
-        where = f"of cell {number}"
         if require(cell, dict, f"cell {number}").get("cell_type") not in ("code", "markdown", "raw"):
-            raise ValueError(f"the type {where} is {cell.get('cell_type')!r:.20}")
-        metadata = require(cell.get("metadata"), dict, f"the metadata {where}")
-        texts = [cell.get("source"), metadata.get("tags", [])]
-        for text, name in zip(texts, ("source", "tags")):
-            items = [text] if name == "source" and isinstance(text, str) else require(text, list, f"the {name} {where}")
-            [require(item, str, f"the {name} {where}") for item in items]
-        require(cell.get("id", ""), str, f"the id {where}")
-        require(cell.get("attachments", {}), dict, f"the attachments {where}")
-        for output in require(cell.get("outputs", []), list, f"the outputs {where}"):
-            require(output, dict, f"an output {where}")
+            raise ValueError(f"the type of cell {number} is {cell.get('cell_type')!r:.20}")
+        metadata = require(cell.get("metadata"), dict, f"the metadata of cell {number}")
+        lines = require(cell.get("source"), str | list, f"the source of cell {number}")
+        parts = [(cell.get("id", ""), str, "id"), (cell.get("attachments", {}), dict, "attachments")]
+        parts += [(tag, str, "tags") for tag in require(metadata.get("tags", []), list, f"the tags of cell {number}")]
+        parts += [(line, str, "source") for line in lines]
+        parts += [(output, dict, "outputs") for output in require(cell.get("outputs", []), list, "the outputs")]
+        for part, kind, name in parts:
+            require(part, kind, f"a part of the {name} of cell {number}")
 
 
 def require(value: Any, kind: Any, name: str) -> Any:

@@ -1,8 +1,8 @@
 """What an executed notebook leaves behind: metrics, claims, warnings, figures, the failing cell."""
 
 import base64
-import math
 import re
+import sys
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,57 +133,47 @@ def count_of(cell: dict) -> int:
 def collect(cells: list[dict]) -> Recorded:
     """What all cells recorded; a metric or claim made twice, or of a wrong type, is a problem and left out."""
     found = Recorded()
-    metrics, claims = {}, {}  # name or text to (cell, value)
+    metrics, claims = {}, {}  # name or text to [(cell, value), ...]
     for cell in cells:
         for output in outputs_of(cell):
-            if MIME_TYPE in output.data:
-                bundle = table(output.data[MIME_TYPE])
-                found.interrupted |= bundle.get("interrupted") is True
-                for name, value in table(bundle.get("metrics")).items():
-                    metrics.setdefault(name, []).append((count_of(cell), value))
+            bundle = table(output.data.get(MIME_TYPE))
+            found.interrupted |= bundle.get("interrupted") is True
+            for name, value in table(bundle.get("metrics")).items():
+                metrics.setdefault(name, []).append((count_of(cell), value))
             if CLAIM_MIME_TYPE in output.data:
                 bundle = table(output.data[CLAIM_MIME_TYPE])
                 claims.setdefault(str(bundle.get("text")), []).append((count_of(cell), bundle.get("holds", "nothing")))
             if text := table(output.data.get(WARNING_MIME_TYPE)).get("text"):
                 found.warnings.append(str(text))
-    for name, places in metrics.items():
-        (cell, value), *more = places
-        if more:
-            found.problems.append(
-                f"metric {name!r} is recorded twice, in cells [{cell}] and [{more[0][0]}]: give one another name."
-            )
-        elif not is_finite(value):
-            found.problems.append(f"metric {name!r} in cell [{cell}] is not a finite number: {str(value)[:80]!r}.")
-        else:
-            found.metrics[name] = value
-    for text, places in claims.items():
-        (cell, holds), *more = places
-        if more:
-            found.problems.append(
-                f"claim {text!r} is made twice, in cells [{cell}] and [{more[0][0]}]: word one of them otherwise."
-            )
-        elif not isinstance(holds, bool | None):
-            found.problems.append(f"claim {text!r} in cell [{cell}] is neither true nor false: {str(holds)[:80]!r}.")
-        else:
-            found.claims.append({"text": text, "holds": holds, "cell": cell})
+    for kind, places in (("metric", metrics), ("claim", claims)):
+        for name, ((cell, value), *more) in places.items():
+            if more:
+                found.problems.append(
+                    f"{kind} {name!r} is made twice, in cells [{cell}] and [{more[0][0]}]: change one."
+                )
+            elif kind == "metric" and not is_finite(value):
+                found.problems.append(f"metric {name!r} in cell [{cell}] is not a finite number: {str(value)[:80]!r}.")
+            elif kind == "claim" and not isinstance(value, bool | None):
+                found.problems.append(
+                    f"claim {name!r} in cell [{cell}] is neither true nor false: {str(value)[:80]!r}."
+                )
+            elif kind == "metric":
+                found.metrics[name] = value
+            else:
+                found.claims.append({"text": name, "holds": value, "cell": cell})
     found.warnings = list(dict.fromkeys(found.warnings))
     return found
 
 
 def is_finite(value: Any) -> bool:
     """Whether this is a number, and one that a float can hold."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    except OverflowError:
-        return False
+    return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def claims_summary(claims: list[dict]) -> str:
     """'17 of 18 claims hold', of those that were asked; '' where none was."""
     asked = [claim["holds"] for claim in claims if claim["holds"] is not None]
-    if not asked:
-        return ""
-    return f"{sum(asked)} of {len(asked)} claims hold" if len(asked) > 1 else f"{sum(asked)} of 1 claim holds"
+    return f"{sum(asked)} of {len(asked)} claims hold" if asked else ""
 
 
 def headings_above(cells: list[dict]) -> list[str]:

@@ -189,10 +189,9 @@ def checked_type(parameter: Parameter, value: Any) -> Any:
 def check_choice(parameter: Parameter, value: Any) -> None:
     """Raise a CommandError when the value, or an item of a list, is outside the declared choices or bounds."""
     for item in value if isinstance(value, list | tuple) else [] if value is None else [value]:
-        limits = " and ".join(f"{word} {limit:g}" for word, limit in parameter.bounds)
-        if limits and (isinstance(item, bool) or not isinstance(item, int | float)):
-            raise CommandError(f"parameter {parameter.name!r}: expected a number {limits}, got {item!r:.80}.")
-        if not all(COMPARE[word](item, limit) for word, limit in parameter.bounds):
+        number = isinstance(item, int | float) and not isinstance(item, bool)
+        if not all(number and COMPARE[word](item, limit) for word, limit in parameter.bounds):
+            limits = " and ".join(f"{word} {limit:g}" for word, limit in parameter.bounds)
             raise CommandError(f"parameter {parameter.name!r}: expected {limits}, got {item!r:.80}.")
         if parameter.choices is not None:
             _check_listed(parameter, item)
@@ -202,20 +201,18 @@ def _check_listed(parameter: Parameter, value: Any) -> None:
     """Raise a CommandError when the value is none of the choices."""
     if any(value == choice and type(value) is type(choice) for choice in parameter.choices):
         return
-    shown = ", ".join(map(str, parameter.choices))
+    listed = list(map(str, parameter.choices))
+    openings = [match[1] for match in map(OPEN_CHOICE.match, listed) if match]
     hint = "."
     if isinstance(value, str):
-        openings = [match[1] for match in map(OPEN_CHOICE.match, map(str, parameter.choices)) if match]
         if openings and value.startswith((*openings, *PATH_PREFIXES)):
             return
-        close = nearest(value, map(str, parameter.choices))
-        hint = close if close.startswith("; did") else "."
+        if (close := nearest(value, listed)).startswith("; did"):
+            hint = close
         if openings and is_path(value):
-            suffix = f"{Path(value).suffix.lower().lstrip('.')}:"
-            hint = (
-                f"; for your own data write -p {parameter.name}={suffix if suffix in openings else openings[0]}{value}"
-            )
-    raise CommandError(f"parameter {parameter.name!r}: expected one of {shown}, got {value!r:.80}{hint}")
+            kind = f"{Path(value).suffix.lower()[1:]}:"
+            hint = f"; for your own data write -p {parameter.name}={kind if kind in openings else openings[0]}{value}"
+    raise CommandError(f"parameter {parameter.name!r}: expected one of {', '.join(listed)}, got {value!r:.80}{hint}")
 
 
 def is_path(text: str) -> bool:

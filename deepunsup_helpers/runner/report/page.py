@@ -160,23 +160,14 @@ def render_cells(cells: list[dict], *, folder: Path, failure: Failure | None) ->
                 "kind": "code",
                 "html": markup.code(source),
                 "count": count_of(cell) or (failure.count if failed else 0),
-                "label": label(source, tags_of(cell)),
-                "ran": "" if cell.get("execution_count") else "not run",
+                "lines": len(source.splitlines()),
+                "tags": tags_of(cell),
+                "ran": bool(cell.get("execution_count")),
                 "failed": ("failed" if failure.name else "stopped") if failed else "",
                 "outputs": list(filter(None, map(render_output, outputs))),
                 "flagship": render_output(flagship) if flagship else "",
             })  # fmt: skip
     return blocks, headings
-
-
-def label(source: str, tags: list[str]) -> str:
-    """What a folded cell is called."""
-    if "injected-parameters" in tags:
-        return "parameters of this run"
-    if "parameters" in tags:
-        return "default parameters"
-    lines = len(source.splitlines())
-    return "code, 1 line" if lines == 1 else f"code, {lines} lines"
 
 
 def render_output(output: Output) -> str:
