@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import islice
@@ -69,7 +70,8 @@ def open_csv(path: Path, name: str) -> CsvFile:
         )
     if columns and all(map(is_number, columns)):
         raise DataError(f"{name} begins with numbers ({','.join(first)[:40]}); {_EXPECTED}")
-    return CsvFile(name, _without_comments(body, separator, len(columns)), separator, columns, has_header)
+    skipped = "\n" * (comments.count("\n") + (told is not None))  # so that line numbers in errors are the file's
+    return CsvFile(name, skipped + _without_comments(body, separator, len(columns)), separator, columns, has_header)
 
 
 _EXPECTED = "expected a line of column names, then rows of numbers, separated by commas, semicolons or tabs"
@@ -102,8 +104,8 @@ def _without_comments(text: str, separator: str, columns: int) -> str:
     for line in text.splitlines(keepends=True):
         is_row = inside_quotes or not line.startswith("#") or len(next(_records(line, separator), [])) == columns
         if is_row:
-            kept.append(line)
             inside_quotes ^= line.count('"') % 2 == 1
+        kept.append(line if is_row else "\n")
     return "".join(kept)
 
 
@@ -149,27 +151,32 @@ def _parse(file: CsvFile, names: list[str], as_text: Collection[str] | None) -> 
     """The table as pandas reads it; `as_text` None reads all as text."""
     import pandas
 
+    too_long = f"{file.name} has rows with more values than there are column names; {_EXPECTED}"
     try:
-        frame = pandas.read_csv(
-            io.StringIO(file.text, newline=""),
-            sep=file.separator,
-            header=0 if file.has_header else None,
-            names=names,
-            dtype=str if as_text is None else {column: str for column in as_text},
-            keep_default_na=False,  # or a class named NA is a gap
-            na_values=[""],
-            skipinitialspace=True,
-            low_memory=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            frame = pandas.read_csv(
+                io.StringIO(file.text, newline=""),
+                sep=file.separator,
+                header=0 if file.has_header else None,
+                names=names,
+                index_col=False,  # or the first values of rows that are too long become the rows' names
+                dtype=str if as_text is None else {column: str for column in as_text},
+                keep_default_na=False,  # or a class named NA is a gap
+                na_values=[""],
+                skipinitialspace=True,
+                low_memory=False,
+            )
+    except pandas.errors.ParserWarning:
+        raise DataError(too_long) from None
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, ValueError, OverflowError) as error:
+        why = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise DataError(
-            f"{file.name} cannot be read as a table ({error}); expected a line of column names, "
+            f"{file.name} cannot be read as a table ({why}); expected a line of column names, "
             "then rows with as many values"
         ) from None
     if frame.empty:
         raise DataError(f"{file.name} has no rows; {_EXPECTED}")
-    if not frame.index.equals(pandas.RangeIndex(len(frame))):
-        raise DataError(f"{file.name} has rows with more values than there are column names; {_EXPECTED}")
     if len(names) == 1 and as_text is not None and names[0] not in as_text and frame.dtypes.iloc[0].kind not in "biuf":
         raise DataError(f"{file.name} has the single column {names[0]!r}, of text; {_EXPECTED}")
     return frame
@@ -188,48 +195,47 @@ def _drop_unnamed(frame: pandas.DataFrame, unnamed: Sequence[str], name: str) ->
     return messages
 
 
-def _numbers_or_text(values: pandas.Series, where: str) -> tuple[pandas.Series, str | None]:
-    """A column of text as float64 where all its entries are numbers, and how they are written if not plainly."""
+def parse_numbers(texts: pandas.Series, where: str) -> tuple[pandas.Series, str | None]:
+    """Texts as numbers, NaN for what is none, and how they are written if not plainly.
+
+    Raises:
+        DataError: 1,234 could be read in two ways.
+    """
     import pandas
 
-    texts = values.dropna().map(str).str.strip().str.replace("\u2212", "-")  # the typographer's minus
-    texts = texts[(texts != "") & ~texts.str.lower().isin(GAPS)]
-    lower = texts.str.lower()
-    numbers = pandas.to_numeric(lower, errors="coerce")
-    plain = numbers.notna()
-    kind = None
+    lower = texts.str.lower().str.replace("\u2212", "-")  # the typographer's minus
     if len(texts) and lower.isin(["true", "false"]).all():
-        numbers = (lower == "true").astype(float)
-    elif not plain.all():
-        decimal, thousands = (
-            lower.str.fullmatch(f"({pattern}|{PLAIN if pattern == COMMA_THOUSANDS else COMMA_DECIMAL})").all()
-            for pattern in (COMMA_DECIMAL, COMMA_THOUSANDS)
-        )
-        example = texts[~plain].iloc[0]
-        if decimal and thousands:
-            raise DataError(
-                f"{where} holds {example!r}: decimal commas or separated thousands? Write plain numbers, 1.5"
-            )
-        if decimal:
-            kind = "decimal commas"
-            numbers = pandas.to_numeric(
-                lower.str.replace(".", "", regex=False).str.replace(",", ".", regex=False), errors="coerce"
-            )
-        elif thousands:
-            kind, numbers = "separated thousands", pandas.to_numeric(lower.str.replace(",", "", regex=False))
-        elif 2 * plain.sum() >= len(texts):
-            raise DataError(
-                f"{where} holds numbers, but also {listed([repr(text) for text in texts[~plain].unique()[:5]])} "
-                f"({(~plain).sum()} of {len(texts)}); gaps are empty cells or NaN: write them so, "
-                "or leave the column out with ignore="
-            )
-        else:
-            return values.map(lambda text: text if text is None else str(text).strip(), na_action="ignore").astype(
-                object
-            ).where(values.notna(), None), None
-    column = pandas.Series(np.nan, index=values.index)
-    column[numbers.index] = numbers.astype(np.float64)
-    return column, kind
+        return (lower == "true").astype(float), None
+    numbers = pandas.to_numeric(lower, errors="coerce").astype(np.float64)
+    if numbers.notna().all():
+        return numbers, None
+    decimal = lower.str.fullmatch(COMMA_DECIMAL).all()
+    thousands = lower.str.fullmatch(f"({COMMA_THOUSANDS}|{PLAIN})").all()
+    if decimal and thousands:
+        example = texts[numbers.isna()].iloc[0]
+        raise DataError(f"{where} holds {example!r}: decimal commas or separated thousands? Write plain numbers, 1.5")
+    if decimal:
+        plain = lower.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+        return pandas.to_numeric(plain).astype(np.float64), "decimal commas"
+    if thousands:
+        return pandas.to_numeric(lower.str.replace(",", "", regex=False)).astype(np.float64), "separated thousands"
+    return numbers, None
+
+
+def _numbers_or_text(values: pandas.Series, where: str) -> tuple[pandas.Series, str | None]:
+    """A column of text as float64 where all its entries are numbers, and how they are written if not plainly."""
+    texts = values.dropna().map(str).str.strip()
+    numbers, kind = parse_numbers(texts[~texts.str.lower().isin(["", *GAPS])], where)
+    bad = texts[numbers.index[numbers.isna()]]
+    if not len(bad):
+        return numbers.reindex(values.index), kind
+    if 2 * len(bad) > len(numbers):
+        return texts.astype(object).reindex(values.index).where(values.notna(), None), None
+    raise DataError(
+        f"{where} holds numbers, but also {listed([repr(text) for text in bad.unique()[:5]])} "
+        f"({len(bad)} of {len(numbers)}); gaps are empty cells or NaN: write them so, "
+        "or leave the column out with ignore="
+    )
 
 
 def _refuse_points(file: CsvFile, names: list[str], others: Sequence[str], with_commas: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from deepunsup_helpers.data.dataset import DataError, Dataset, MixedSizes, image_preprocessing, warn
-from deepunsup_helpers.data.decode import Decoded, decode_all, memory, white_levels
+from deepunsup_helpers.data.decode import Decoded, brightest_by_bits, decode_all, memory, white_levels
 from deepunsup_helpers.data.image_files import ImageFile
 from deepunsup_helpers.data.images import check_channels, check_image_size
 from deepunsup_helpers.data.parts import find_parts, told_unreadable
@@ -137,7 +137,7 @@ def decode_parts(
 ) -> tuple[list[Decoded], dict[str, int]]:
     """Decodes lists of files (and how many are wanted of each); says which value is white in all of them together."""
     decoded = [decode_all(files, wanted, size=size, channels=channels) for files, wanted in parts]
-    white = white_levels([image for part in decoded for image in part.pixels], known, name, messages)
+    white = white_levels(brightest_by_bits(decoded), known, name, messages)
     if white.get("8") == 1:  # once more: to scale 0 and 1 as bytes would round every shade between them
         decoded = [decode_all(files, wanted, size=size, channels=channels, white=1) for files, wanted in parts]
     return decoded, white

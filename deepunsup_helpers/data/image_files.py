@@ -164,7 +164,7 @@ def _header(image, *, frame: int | None) -> Header:
 
 def is_deep_colour(image) -> bool:
     """Whether this is a PNG of 16 bits a colour, of which Pillow keeps the upper 8 alone."""
-    return image.format == "PNG" and image.mode not in DEEP_MODES and any(";16" in str(tile[3]) for tile in image.tile)
+    return image.format == "PNG" and any(tile[3] in ("RGB;16B", "RGBA;16B") for tile in image.tile)
 
 
 def reason(error: Exception) -> str:

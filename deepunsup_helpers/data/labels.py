@@ -12,6 +12,7 @@ from deepunsup_helpers.data.dataset import DataError, plain_text, require_finite
 from deepunsup_helpers.data.image_files import natural
 
 LABEL_TYPES = ("classes", "numbers")
+FEW = 4  # rows in which no two have the same label by chance
 MANY = 20  # different whole numbers or texts, from which on it is asked whether they are classes
 
 
@@ -58,7 +59,7 @@ def _classes(values: np.ndarray, what: str, label_type: str | None) -> tuple[np.
         spread = float(kinds[-1]) - float(kinds[0]) + 1
     n, k = len(values), len(kinds)
     scattered = spread > 4 * k and n < 50 * k  # codes of classes lie close together
-    if label_type is None and k > MANY and (n < 3 * k or scattered):
+    if label_type is None and (n == k > FEW or (k > MANY and (n < 3 * k or scattered))):
         kind = "texts" if values.dtype == object else "whole numbers"
         ways = "label_type='classes'" + ("" if kind == "texts" else " or label_type='numbers' (a measurement)")
         raise DataError(

@@ -118,7 +118,7 @@ def as_images(x: np.ndarray, name: str, known: dict[str, int]) -> tuple[torch.Te
     if x.dtype in (np.uint8, np.uint16):
         messages: list[str] = []
         deep = x.dtype == np.uint16
-        white = white_levels([x.astype(np.float32) if deep else x], known, name, messages)
+        white = white_levels({"16" if deep else "8": float(x.max())}, known, name, messages)
         for message in messages:
             warn(f"{name}: {message}")
         level = white["16" if deep else "8"]

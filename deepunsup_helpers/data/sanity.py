@@ -48,47 +48,43 @@ def check_needs(
 
 def oddities(data: Dataset) -> list[str]:
     """Sentences about what is odd; none where all is well."""
-    said = list(_about_labels(data))
-    said += _about_images(data) if data.is_image else _about_columns(data)
+    said, constant = list(_about_labels(data)), []
+    if data.is_image:
+        constant, brightest = _constant_images(data)
+        said += _about_images(constant, brightest, len(data.x_train) + len(data.x_test))
+    else:
+        said += _about_columns(data)
     if data.is_image or data.x_train.shape[1] >= MANY_COLUMNS:
-        said += _about_repeats(data)
+        said += _about_repeats(data, without=set(constant))
     return said
 
 
 def _about_labels(data: Dataset) -> Iterator[str]:
     if data.class_names is None or data.y_train is None:
         return
-    counts = torch.bincount(data.y_train, minlength=len(data.class_names)).tolist()
-    names = dict(zip(data.class_names, counts))
-    if len(names) == 1:
+    counts = dict(zip(data.class_names, torch.bincount(data.y_train, minlength=len(data.class_names)).tolist()))
+    if len(counts) == 1:
         yield f"all examples are of one class, {data.class_names[0]!r}"
         return
-    single = [name for name, count in names.items() if count == 1]
-    if min(counts) and max(counts) >= UNEQUAL * min(counts):
-        most, least = max(names, key=names.get), min(names, key=names.get)
-        yield f"the classes are very unequal: {names[most]} of {most!r}, {names[least]} of {least!r} in the training part"
+    lacking, single = ([name for name, count in counts.items() if count == n] for n in (0, 1))
+    most, least = max(counts, key=counts.get), min(counts, key=counts.get)
+    if lacking:
+        yield f"the training part has no example of {listed(list(map(repr, lacking)))}"
+    elif counts[most] >= UNEQUAL * counts[least]:
+        yield f"the classes are very unequal: {counts[most]} of {most!r}, {counts[least]} of {least!r} in the training part"
     elif single:
-        yield f"there is one training example only of {listed(list(map(repr, single)))}"
+        yield f"the training part has one example only of {listed(list(map(repr, single)))}"
 
 
-def _about_images(data: Dataset) -> Iterator[str]:
-    constant = []
-    brightest = 0.0
+def _constant_images(data: Dataset) -> tuple[list, float]:
+    """The ids of images of one value throughout, and the brightest value of all images."""
+    constant, brightest = [], 0.0
     for x, ids in ((data.x_train, data.ids_train), (data.x_test, data.ids_test)):
         for part, own in _in_blocks(x, ids):
             low, high = part.flatten(1).aminmax(dim=1)
             constant += own[(low == high).numpy()].tolist()
             brightest = max(brightest, high.max().item())
-    if len(constant) == len(data.x_train) + len(data.x_test):
-        yield f"every image is of one value throughout (the brightest is {brightest:.3g} of white): nothing can be learnt"
-        return
-    if constant:
-        yield f"{len(constant)} image(s) are of one value throughout: {listed(constant)}"
-    if brightest < DARK:
-        yield (
-            f"the brightest pixel of all images is {brightest:.3g} of white; "
-            "if the files use part of their range only, stretch them first"
-        )
+    return constant, brightest
 
 
 def _in_blocks(x: Tensor | MixedSizes, ids: np.ndarray) -> Iterator[tuple[Tensor, np.ndarray]]:
@@ -99,6 +95,18 @@ def _in_blocks(x: Tensor | MixedSizes, ids: np.ndarray) -> Iterator[tuple[Tensor
         yield x, ids
 
 
+def _about_images(constant: list, brightest: float, n: int) -> Iterator[str]:
+    if len(constant) == n:
+        yield f"every image is of one value throughout (the brightest is {brightest:.3g} of white): nothing can be learnt"
+    elif constant:
+        yield f"of one value throughout: {listed(constant)} ({len(constant)} of {n} images)"
+    if 0 < brightest < DARK:
+        yield (
+            f"the brightest pixel of all images is {brightest:.3g} of white; "
+            "if the files use part of their range only, stretch them first"
+        )
+
+
 def _about_columns(data: Dataset) -> Iterator[str]:
     names = data.feature_names or [f"column {i}" for i in range(data.x_train.shape[1])]
     constant = (data.x_train == data.x_train[:1]).all(0).tolist()
@@ -106,12 +114,13 @@ def _about_columns(data: Dataset) -> Iterator[str]:
         yield f"constant in the training part: {listed([repr(name) for name, same in zip(names, constant) if same])}"
 
 
-def _about_repeats(data: Dataset) -> Iterator[str]:
+def _about_repeats(data: Dataset, without: set) -> Iterator[str]:
     """Examples that lie in both parts, value by value: their test is no test."""
     first = {}
     for image, own in zip(data.x_train, data.ids_train):
         first.setdefault(_digest(image), own)
     both = [(own, first[key]) for image, own in zip(data.x_test, data.ids_test) if (key := _digest(image)) in first]
+    both = [(own, other) for own, other in both if own not in without]
     if both:
         own, other = both[0]
         yield (

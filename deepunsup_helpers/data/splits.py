@@ -116,7 +116,7 @@ def split_groups(
     kinds, codes, counts = np.unique(groups, return_inverse=True, return_counts=True)
     if len(kinds) < 2:
         raise DataError(
-            f"{name}: all rows are of one group, {kinds[0]!r}; group= needs at least two, one for each part"
+            f"{name}: all rows are of one group, {str(kinds[0])!r}; group= needs at least two, one for each part"
         )
     _, wanted = _sizes(len(groups), train_size, test_size, name)
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from deepunsup_helpers.data.dataset import DataError, one_size_needed, warn
-from deepunsup_helpers.data.decode import decode, decode_all, white_levels
+from deepunsup_helpers.data.decode import brightest_by_bits, decode, decode_all, white_levels
 from deepunsup_helpers.data.folder import class_codes, file_ids, plan_folder, scaled
 from deepunsup_helpers.data.image_files import any_size, reason
 from deepunsup_helpers.data.parts import told_unreadable
@@ -54,8 +54,8 @@ class FolderImages(torch.utils.data.Dataset):
             raise DataError(one_size_needed(f"folder:{path}", [file.header.size for file in plan.train + plan.test]))
         everything = plan.train + plan.test
         some = [everything[i] for i in np.linspace(0, len(everything) - 1, LOOKED_AT).astype(int)]
-        looked_at = decode_all(list(dict.fromkeys(some)), LOOKED_AT, size=plan.size, channels=plan.channels).pixels
-        self.white = white_levels(looked_at, {}, f"folder:{path}", plan.messages)
+        looked_at = decode_all(list(dict.fromkeys(some)), LOOKED_AT, size=plan.size, channels=plan.channels)
+        self.white = white_levels(brightest_by_bits([looked_at]), {}, f"folder:{path}", plan.messages)
         for message in plan.messages + told_unreadable(plan.unreadable):
             warn(f"folder:{path}: {message}")
         self.files = plan.train[: plan.wanted_train] if train else plan.test

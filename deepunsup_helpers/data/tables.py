@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from deepunsup_helpers.data.csv_files import GAPS, is_number, open_csv, read_columns
+from deepunsup_helpers.data.csv_files import GAPS, open_csv, parse_numbers, read_columns
 from deepunsup_helpers.data.dataset import DataError, Dataset, listed, plain_text, warn
 from deepunsup_helpers.data.features import as_float32, feature_names, fit_features, rows_with_gaps, to_features
 from deepunsup_helpers.data.labels import encode_labels, nearest
@@ -71,6 +71,8 @@ def load_csv(
     roles = _known(roles, file.columns, name)
     frame, messages = read_columns(file, left_out=roles.ignore, as_text=roles.named())
     columns = _features(frame, roles, text, name, messages)
+    if roles.label is not None:
+        _read_label(frame, roles.label, name, messages)
     out = _rows_left_out(frame, roles, columns, missing, name, messages)
     ids = (np.arange(len(frame)) if roles.id is None else frame[roles.id].to_numpy(object))[~out]
     frame = frame[~out].reset_index(drop=True)
@@ -122,6 +124,10 @@ def _known(roles: Roles, columns: Sequence[str], name: str) -> Roles:
 def _features(frame: pandas.DataFrame, roles: Roles, text: str, name: str, messages: list[str]) -> list[str]:
     """The columns to use: all of numbers, and those of text if they become one-hot columns; told which are left out."""
     columns = [column for column in frame.columns if column not in roles.named()]
+    empty = [column for column in columns if frame[column].isna().all()]
+    if empty:
+        columns = [column for column in columns if column not in empty]
+        messages.append(f"left out, as there is nothing in them: {listed(list(map(repr, empty)))}")
     words = [column for column in columns if frame[column].dtype == object]
     shown = listed([f"{column!r} (such as {str(frame[column].dropna().iloc[0])[:30]!r})" for column in words])
     if text == "drop" and words:
@@ -134,15 +140,23 @@ def _features(frame: pandas.DataFrame, roles: Roles, text: str, name: str, messa
     return columns
 
 
+def _read_label(frame: pandas.DataFrame, label: str, name: str, messages: list[str]) -> None:
+    """Plain numbers and gaps in the label column: NA is a gap among numbers, and a class among words."""
+    texts = frame[label].dropna()
+    gaps = texts.str.lower().isin(GAPS)
+    words = texts[~gaps]
+    numbers, kind = parse_numbers(words, f"{name}: the label {label!r}")
+    if kind:
+        messages.append(f"the label {label!r} is read with {kind}, such as {words.iloc[0]!r}")
+        frame[label] = numbers.map(str).reindex(frame.index).astype(object)
+    elif numbers.notna().all() and not words.str.lower().isin(["true", "false"]).any():
+        frame.loc[texts.index[gaps], label] = None
+
+
 def _rows_left_out(
     frame: pandas.DataFrame, roles: Roles, columns: list[str], missing: str, name: str, messages: list[str]
 ) -> np.ndarray:
     """True for rows without a label, a time or a group, and for those with gaps if `missing` is "drop", (N,)."""
-    if roles.label is not None:  # among numbers, NA and the like are gaps; among words, NA is a class
-        label = frame[roles.label]
-        gap = label.str.lower().isin(GAPS)
-        if gap.any() and label[label.notna() & ~gap].map(is_number).all():
-            frame.loc[gap, roles.label] = None
     needed = frame[roles.named()]
     without = needed.isna().any(axis=1).to_numpy()
     if without.any() and missing != "drop":
