@@ -20,6 +20,10 @@ class DataError(ValueError):
     def __init__(self, message: str):
         super().__init__(" ".join(str(message).split()))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows: the line alone, since the lines that raised it are not the user's."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class DataWarning(UserWarning):
     """A data set was loaded, but not all of it, not as it lay on disk, or with something odd about it."""

@@ -50,7 +50,7 @@ def encode_labels(
 
 def _classes(values: np.ndarray, what: str, label_type: str | None) -> tuple[np.ndarray, tuple[str, ...]]:
     if values.dtype == object:
-        kinds = sorted(set(values), key=natural)
+        kinds = sorted(sorted(set(values)), key=natural)
         codes = {kind: code for code, kind in enumerate(kinds)}
         encoded = np.array([codes[value] for value in values], np.int64)
         spread = 0

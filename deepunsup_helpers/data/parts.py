@@ -48,7 +48,7 @@ def find_parts(root: Path, name: str) -> Parts:
             messages.append(f"if the subfolders of {only.name}/ are the classes, load folder:{only}")
         parts.append(found.images)
     labels = [{file.label for file in part} for part in parts]
-    classes = tuple(sorted(set().union(*labels) - {None}, key=natural)) or None
+    classes = tuple(sorted(sorted(set().union(*labels) - {None}), key=natural)) or None
     if len(parts) == 2 and classes:
         messages += _unlike_labels(folders, labels)
     return Parts(parts[0], parts[1] if len(parts) == 2 else None, classes, unreadable, messages)
