@@ -1,19 +1,89 @@
-"""The mechanism of the exercises: a check never raises, a blank never stops the notebook."""
+"""Every exercise: right answers pass, wrong ones fail with a sentence that names the mistake; a blank never stops a notebook."""
 
 import importlib
 import pkgutil
+import random
+import sys
 
+import numpy as np
 import pytest
+import torch
 
-from deepunsup_helpers import exercises, record
-from deepunsup_helpers.exercises import Exercise, Result, checked, run_check
+from deepunsup_helpers import exercises
+from deepunsup_helpers.exercises import Exercise, Result, checked, exercises_passed, run_check
 
-ALL = [
-    (module.name, name, thing)
+MODULES = {
+    module.name: importlib.import_module(f"{exercises.__name__}.{module.name}")
     for module in pkgutil.iter_modules(exercises.__path__)
-    for name, thing in vars(importlib.import_module(f"{exercises.__name__}.{module.name}")).items()
+    if module.name not in ("toolkit", "errors", "smallest_game")
+}
+ALL = [
+    (module, thing)
+    for module, found in MODULES.items()
+    for thing in vars(found).values()
     if isinstance(thing, Exercise)
 ]
+ANSWERS = {module: importlib.import_module(f"answers.{module}") for module in MODULES}
+every_exercise = pytest.mark.parametrize("module, exercise", ALL, ids=[f"{m}-{e.name}" for m, e in ALL])
+pytestmark = pytest.mark.filterwarnings("ignore")  # wrong answers divide by zero
+
+
+def cases(kind):
+    return [
+        pytest.param(exercise, answer, id=f"{exercise.name}: {name}")
+        for module, exercise in ALL
+        for name, answer in getattr(ANSWERS[module], kind)[exercise.name].items()
+    ]
+
+
+@every_exercise
+def test_there_are_enough_answers(module, exercise):
+    assert len(ANSWERS[module].RIGHT[exercise.name]) >= 5 and len(ANSWERS[module].WRONG[exercise.name]) >= 8
+
+
+@every_exercise
+def test_the_reference_passes_and_leaves_the_global_generators_alone(module, exercise):
+    before = torch.get_rng_state(), np.random.get_state()[2], random.getstate()
+    result = run_check(exercise.reference, exercise)
+    assert result.passed and result.message, result.message
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1:] == (np.random.get_state()[2], random.getstate())
+
+
+@pytest.mark.parametrize("exercise, mine", cases("RIGHT"))
+def test_a_right_answer_passes(exercise, mine):
+    result = run_check(mine, exercise)
+    assert result.passed, result.message
+
+
+@pytest.mark.parametrize("exercise, wrong", cases("WRONG"))
+def test_a_wrong_answer_is_named(exercise, wrong):
+    mine, words = wrong
+    result = run_check(mine, exercise)
+    assert not result.passed
+    assert words in result.message, result.message
+    for torchs in ("did not match", "Expected", "found dtype"):
+        assert torchs not in result.message, f"in torch's words: {result.message}"
+
+
+@every_exercise
+def test_a_blank_is_called_a_blank(module, exercise):
+    def blank(*args, **kwargs):
+        raise NotImplementedError("replace this line with your answer")
+
+    assert run_check(blank, exercise) == Result(False, "not written yet")
+    assert not run_check(lambda *_, **__: 1 / 0, exercise).passed
+    assert "without `return`" in run_check(lambda *_, **__: None, exercise).message or exercise.name in (
+        "gan_step",
+        "ema_update",  # what they do counts, not what they return
+    )
+
+
+def test_every_notebook_has_three():
+    assert len(MODULES) >= 7 and all(sum(m == name for m, _ in ALL) == 3 for name in MODULES)
+
+
+# --- the mechanism ---
 
 
 def check_double(mine):
@@ -30,20 +100,26 @@ def raises(error):
     return mine
 
 
+def misspelt(x):
+    y = 2 * x
+    return y + undefined_name  # noqa: F821
+
+
 def test_a_right_answer_is_used(capsys):
     mine = lambda x: x + x
     assert checked(mine, double) is mine
-    assert "double: passed" in capsys.readouterr().out
+    assert "double: passed." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "mine, words",
     [
         (lambda x: x, "does not double"),
-        (raises(NotImplementedError("replace this line")), "Not written yet"),
+        (raises(NotImplementedError("replace this line")), "double: not yet. Not written yet."),
         (raises(ValueError("bad\nnews")), "ValueError: bad"),
         (lambda: None, "TypeError"),
         (None, "TypeError"),
+        (misspelt, "`return y + undefined_name"),
     ],
 )
 def test_a_wrong_one_is_named_and_the_reference_goes_on(mine, words, capsys):
@@ -53,31 +129,49 @@ def test_a_wrong_one_is_named_and_the_reference_goes_on(mine, words, capsys):
     assert not run_check(mine, double).passed
 
 
-def test_every_notebook_has_exercises_here():
-    assert len(ALL) >= 21
+def test_the_line_of_a_misspelt_name_is_told():
+    line = misspelt.__code__.co_firstlineno + 2
+    assert run_check(misspelt, double).message.startswith(f"line {line}, `return y + undefined_name")
 
 
-@pytest.mark.parametrize(
-    "exercise", [exercise for _, _, exercise in ALL], ids=[f"{module}-{name}" for module, name, _ in ALL]
-)
-def test_a_blank_is_called_a_blank_in_every_exercise(exercise):
-    def blank(*args, **kwargs):
-        raise NotImplementedError("replace this line with your answer")
+def test_feedback_wraps_at_words(capsys):
+    long = Exercise("long", lambda: 0, lambda mine: Result(False, "many words " * 40))
+    checked(None, long)
+    checked(None, long._replace(check=lambda mine: Result(True, "many words " * 40)))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 10 and max(map(len, lines)) <= exercises.WIDTH
+    assert all(word in ("many", "words", "words.", "Many") for line in lines[1:5] for word in line.split())
 
-    assert run_check(blank, exercise) == Result(False, "not written yet")
+
+def test_the_last_cell_counts(capsys):
+    module = MODULES["variational_autoencoders"]
+    checked(module.hidden_beta.reference, module.hidden_beta)
+    checked(lambda *_: 0, module.active_units)
+    capsys.readouterr()
+    exercises_passed(module)
+    assert capsys.readouterr().out.split("\n")[0] == "1 of 3 exercises passed. Not yet: negative_elbo, active_units."
 
 
-@pytest.mark.parametrize(
-    "value, message",
-    [
-        (float("nan"), "finite"),
-        (float("inf"), "finite"),
-        ("a", "one number"),
-        ([1], "one number"),
-    ],
-)
-def test_record_takes_finite_numbers_only(value, message):
-    with pytest.raises(ValueError, match=rf"record\(loss=...\).*{message}"):
-        record(loss=value)
-    with pytest.raises(ValueError, match="no metric"):
-        record()
+def test_nbgrader_sees_an_error_where_a_check_is_not_passed(monkeypatch):
+    class Shell:
+        user_ns: dict = {}
+
+    monkeypatch.setitem(sys.modules, "IPython", type("IPython", (), {"get_ipython": staticmethod(Shell)}))
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    with pytest.raises(AssertionError, match="double: this does not double"):
+        checked(lambda x: x, double)
+    assert Shell.user_ns["double"] is double.reference, "the cells that follow still run"
+    checked(double.reference, double)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("module, name", [("latent_variables", "reparameterize"), ("latent_variables", "elbo"),
+                                          ("the_adversarial_game", "gan_step")])  # fmt: skip
+def test_the_verdict_does_not_depend_on_chance(module, name, seed):
+    exercise = getattr(MODULES[module], name)
+
+    def mine(*arguments):  # draws other numbers than the check's own seed would give
+        torch.rand(seed)
+        return exercise.reference(*arguments)
+
+    assert run_check(mine, exercise).passed

@@ -1,132 +1,174 @@
 """Exercises of notebook 00: the loss of "always the mean", the test on eight images, a diagnosis from two curves."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from deepunsup_helpers.exercises import Exercise, Result
+from deepunsup_helpers.exercises.toolkit import call, close, draw, expect, number, require
+
+# --- baseline_loss ---------------------------------------------------------------------------------------------------
 
 
-def _baseline_loss(x) -> float:
-    """The squared error of answering every image with the average image, (N, ...) to one number: the total variance."""
+def baseline_loss_reference(x: Tensor) -> float:
+    """The squared error of answering every image with the average image: the total variance.
+
+    Args:
+        x: images, (N, ...).
+    Returns:
+        in squared units of x, summed over an image, averaged over the images.
+    """
     return float((x - x.mean(0)).square().flatten(1).sum(1).mean())
 
 
-def _check_baseline_loss(mine) -> Result:
-    import torch
-
-    g = torch.Generator().manual_seed(1)
-    x = torch.rand(7, 1, 3, 5, generator=g, dtype=torch.float64) * torch.linspace(0.2, 3, 15).reshape(1, 3, 5)
-    got, want = float(mine(x)), _baseline_loss(x)
-
-    def same(a: float, b: float) -> bool:
-        return math.isclose(a, b, rel_tol=1e-4)
-
-    if not same(float(mine(x + 10)), got):
-        return Result(
-            False,
-            "adding 10 to every pixel changed your answer: measure the distance to the average image, not to zero",
-        )
-    if not same(float(mine(torch.cat([x, x]))), got):
-        if same(float(mine(torch.cat([x, x]))), 2 * got):
-            return Result(False, "every image twice doubled your answer: this sums over the images; average over them")
-        return Result(
-            False, "every image twice changed your answer: this divides by N - 1; an average over images divides by N"
-        )
-    if same(got * 15, want):
-        return Result(False, "this averages over pixels; the loss sums over the pixels of an image")
-    if same(got, float((x - x.flatten(1).mean(1).reshape(-1, 1, 1, 1)).square().flatten(1).sum(1).mean())):
-        return Result(
-            False, "this takes the mean within each image; the average image is a mean over images, at each pixel"
-        )
-    if same(got, float(x.std(0, unbiased=False).sum())):
-        return Result(False, "this sums standard deviations; squared error needs variances")
-    if not same(got, want):
-        return Result(False, f"expected the total variance, {want:.4f} on a test batch, got {got:.4f}")
+def _check_baseline_loss(baseline_loss: Callable) -> Result:
+    for seed, shape in ((1, (7, 2, 3, 5)), (2, (4, 3, 4, 4))):
+        x = draw(*shape, seed=seed, low=-1, high=2) * torch.linspace(0.2, 3, shape[-1])  # each column its own variance
+        found = number(call(baseline_loss, x))
+        _name_the_loss(found, x)
+        twice, shifted = number(call(baseline_loss, torch.cat([x, x]))), number(call(baseline_loss, x + 1))
+        require(close(twice, found), "the same images given twice have another loss: average over the images")
+        require(close(shifted, found), "adding 1 to every pixel changed the loss: measure from the average image")
     return Result(True, "It is the total variance: blind to a shift, the same for every image twice.")
 
 
-baseline_loss = Exercise("baseline_loss", _baseline_loss, _check_baseline_loss)
+def _name_the_loss(found: float, x: Tensor) -> None:
+    n, rest = len(x), x - x.mean(0)
+    true, variance = baseline_loss_reference(x), x.flatten(1).var(0, correction=0)
+    within = (x - x.flatten(1).mean(1).reshape(-1, 1, 1, 1)).square().flatten(1).sum(1).mean()
+    mistakes = {
+        "this measures the distance to zero: measure it to the average image, not to zero": x.square().sum() / n,
+        "this averages over the pixels; the loss of one image is a sum over its pixels": variance.mean(),
+        "this sums over the images; average over them": rest.square().sum(),
+        "this divides by N - 1; an average over images divides by N (`correction=0`)": variance.sum() * n / (n - 1),
+        "this sums standard deviations; squared error needs variances": variance.sqrt().sum(),
+        "this takes the mean within each image; the average image is a mean over images, at each pixel": within,
+        "this measures from one grey value, the mean of everything; the average image has its own value at each pixel": (
+            (x - x.mean()).square().sum() / n
+        ),
+        "this averages over the channels as well; sum over everything in one image": true / x.shape[1],
+        "this takes absolute differences: square them": rest.abs().sum() / n,
+        "this takes a square root at the end; leave the square": true**0.5,
+        "the values are clamped to [0, 1]; take x as it is": baseline_loss_reference(x.clamp(0, 1)),
+    }
+    shape = " x ".join(map(str, x.shape[1:]))
+    said = f"on a batch of {n} images of {shape} values the expected loss is {true:.4f}; this returned {found:.4f}"
+    expect(found, true, mistakes, said)
 
 
-def _overfits(step, batch, steps: int = 400) -> bool:
+# --- overfits --------------------------------------------------------------------------------------------------------
+
+
+def overfits_reference(step: Callable, batch: Tensor, steps: int = 400) -> bool:
     """Whether `steps` updates on this one batch bring its loss below half of the batch's own baseline."""
     for _ in range(steps):
         loss = float(step(batch)["loss"])
-    return loss < 0.5 * _baseline_loss(batch)
+    return loss < 0.5 * baseline_loss_reference(batch)
 
 
-def _planted(bug: str):
-    """A small network on eight examples, and its step with one bug in it. Draws from generators of its own only."""
-    import torch
-    from torch import nn
+BUGS = {  # what is broken: the loss after k updates, in units of the batch's baseline
+    "the input never arrives": lambda k: 1 + 2 * 0.98**k,
+    "pictures and answers are shuffled apart": lambda k: 1.1 + 0.2 * math.sin(7 * k),
+    "no step is taken": lambda k: 1.4,
+    "the optimizer holds other parameters": lambda k: 3.0,
+}
 
-    g = torch.Generator().manual_seed(2)
-    x = torch.rand(8, 1, 2, 3, generator=g)
-    linear = lambda n_in, n_out: nn.utils.skip_init(nn.Linear, n_in, n_out)  # draws nothing from the global generator
-    layers = nn.Sequential(linear(6, 32), nn.Tanh(), linear(32, 3), linear(3, 6))
-    with torch.no_grad():
-        for p in layers.parameters():
-            p.copy_(0.4 * torch.randn(p.shape, generator=g))
-    elsewhere = bug == "the optimizer holds other parameters"
-    moved = [nn.Parameter(torch.zeros(3))] if elsewhere else list(layers.parameters())
-    optimizer = torch.optim.Adam(moved, lr=1e-6 if bug == "slow" else 0.01)
-    calls = []
 
-    def step(batch):
-        calls.append(batch)
-        target = batch.flatten(1)
-        inputs = torch.zeros_like(target) if bug == "the input never arrives" else target
-        if bug == "pictures and answers are shuffled apart":
-            target = target[torch.randperm(len(target), generator=g)]
-        loss = (layers(inputs) - target).square().sum(1).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        if bug != "no step is taken":
-            optimizer.step()
+def _scripted(curve: Callable[[int], float], batch: Tensor) -> tuple[Callable, list]:
+    """A step whose loss follows a curve in units of the batch's baseline, and the batches that it is given."""
+    seen, unit = [], baseline_loss_reference(batch)
+
+    def step(given: Tensor) -> dict[str, Tensor]:
+        seen.append(given)
+        return {"loss": torch.tensor(unit * curve(len(seen)))}
+
+    return step, seen
+
+
+def _healthy(batch: Tensor) -> tuple[Callable, list]:
+    """The step of a real network, one linear layer, that learns the batch by heart; and the batches that it is given."""
+    weights, seen = torch.zeros(batch[0].numel(), batch[0].numel(), requires_grad=True), []
+    unit = float(batch.square().mean())
+
+    def step(given: Tensor) -> dict[str, Tensor]:
+        seen.append(given)
+        x = given.flatten(1)
+        loss = (x @ weights - x).square().sum(1).mean()
+        (slope,) = torch.autograd.grad(loss, weights)
+        weights.data -= 0.05 / unit * slope
         return {"loss": loss.detach()}
 
-    return step, x, calls
+    return step, seen
 
 
-BUGS = (
-    "the input never arrives",
-    "pictures and answers are shuffled apart",
-    "no step is taken",
-    "the optimizer holds other parameters",
-)
+def _verdict(overfits: Callable, step: Callable, batch: Tensor, steps: int = 400) -> bool:
+    try:
+        found = call(overfits, step, batch, steps=steps)
+    except RuntimeError as error:
+        require("does not require grad" not in str(error), "`step` was called under no_grad(): it must learn")
+        raise
+    value = found.item() if hasattr(found, "item") else found
+    require(value in (True, False), f"return True or False; this returned {found}")
+    return bool(value)
 
 
-def _check_overfits(mine) -> Result:
-    import torch
-
-    step, x, calls = _planted("none")
-    verdict = mine(step, x)
-    if len(calls) < 50:
-        return Result(False, f"it took {len(calls)} steps; eight images need some hundred to be learned by heart")
-    if any(seen is not x and not torch.equal(seen, x) for seen in calls):
-        return Result(False, "the step must see the same whole batch every time")
-    if not verdict:
-        return Result(
-            False,
-            "a healthy network was rejected: its loss ends near zero. Look at the last loss, "
-            "not at all of them, and ask for a good part of the batch's baseline, not for zero",
+def _check_overfits(overfits: Callable) -> Result:
+    batch = draw(8, 1, 2, 3, seed=2, low=0)
+    step, seen = _healthy(batch)
+    verdict = _verdict(overfits, step, batch)
+    whole = all(given is batch or torch.equal(given, batch) for given in seen)
+    require(whole, "the step must see the same whole batch every time")
+    rejected = (
+        "a healthy network was rejected: its loss ends near zero after some hundred updates. Look at the last loss, not "
+        "at all of them, and ask for a good part of the batch's baseline, not for zero"
+    )
+    require(verdict, rejected)
+    for bug, curve in BUGS.items():
+        require(
+            not _verdict(overfits, _scripted(curve, batch)[0], batch),
+            f"it missed a planted bug ({bug}): a falling loss is not enough, even a network that ignores its input falls "
+            "to the baseline of the batch. Compare with half of the baseline, baseline_loss(batch)",
         )
-    for bug in BUGS:
-        step, x, _ = _planted(bug)
-        if mine(step, x):
-            return Result(
-                False,
-                f"it missed a planted bug ({bug}): a falling loss is not enough, even a network that ignores "
-                "its input falls to the baseline of the batch. Compare with baseline_loss(batch)",
+    return _check_the_threshold(overfits, batch)
+
+
+def _check_the_threshold(overfits: Callable, batch: Tensor) -> Result:
+    require(
+        not _verdict(overfits, _scripted(lambda k: math.nan, batch)[0], batch),
+        "a loss of NaN came out as learned: every comparison with NaN is False, so ask whether it is *below*",
+    )
+    for scale in (0.05, 20.0):  # the same network, images in another unit
+        other = scale * batch
+        learned = _verdict(overfits, _scripted(lambda k: 0.02 + 0.97**k, other)[0], other)
+        broken = _verdict(overfits, _scripted(BUGS["the input never arrives"], other)[0], other)
+        require(
+            learned and not broken,
+            f"images {scale:g} times as bright get another verdict: the unit of a loss is arbitrary, so compare with "
+            "baseline_loss(batch), not with a fixed number",
+        )
+    for n in (8, 3):
+        few = batch[:n]
+        for end in (0.65, 0.4):
+            verdict = _verdict(overfits, _scripted(lambda k, end=end: end + 2 * 0.95**k, few)[0], few)
+            number_fixed = " Is the number of images fixed?" if n != 8 else ""
+            require(
+                verdict == (end < 0.5),
+                f"on {n} images a loss that ends at {end:g} of their baseline came out as {verdict}: ask for less than "
+                f"half of the baseline, the number of images being theirs.{number_fixed}",
             )
+    step, seen = _scripted(BUGS["no step is taken"], batch)
+    _verdict(overfits, step, batch, steps=30)
+    require(30 <= len(seen) <= 31, f"`steps` is ignored: asked for 30 updates, it made {len(seen)}")
     return Result(True, f"The healthy network passes, and {len(BUGS)} planted bugs are found.")
 
 
-overfits = Exercise("overfits", _overfits, _check_overfits)
+# --- diagnose --------------------------------------------------------------------------------------------------------
 
 
-def _diagnose(train, val) -> str:
+def diagnose_reference(train: list[float], val: list[float]) -> str:
     """ "diverged", "flat", "memorised" or "healthy", from the losses before training and after each epoch."""
     train, val = np.asarray(train, dtype=float), np.asarray(val, dtype=float)
     if not (np.isfinite(train).all() and np.isfinite(val).all()) or train[-1] > 1.1 * train[0]:
@@ -145,41 +187,52 @@ CURVES = {  # name: (train, val, expected)
     "a rate too high": ([50, 80, 95, 93, 94], [50, 82, 90, 95, 93.0], "diverged"),
     "a flat pair": ([50, 49.9, 49.8, 49.8, 49.7], [50, 49.9, 49.9, 49.8, 49.8], "flat"),
     "a memorised pair": ([50, 30, 15, 8, 4], [50, 40, 38, 44, 49.0], "memorised"),
+    "a longer memorised pair": (
+        [50, 33, 22, 16, 11, 8, 6, 4, 3],
+        [50, 39, 33, 30, 28, 28.5, 31, 34, 39.0],
+        "memorised",
+    ),
+    "a longer pair that goes off late": (
+        [50, 33, 22, 16, 14, 33, 78, 170],
+        [50, 36, 25, 19, 17, 39, 83, 180.0],
+        "diverged",
+    ),
+    "a short healthy pair": ([50, 25, 19], [50, 27, 23.0], "healthy"),
+}
+HINTS = {
+    "memorised": "compare the last validation loss with its own minimum",
+    "healthy": "a gap between the curves or a wiggle of a few percent is no disease; memorising is validation that rises",
+    "flat": "a fall of less than five percent of the start is no learning",
+    "diverged": "the loss ends above where it began",
 }
 
 
-def _check_diagnose(mine) -> Result:
+def _check_diagnose(diagnose: Callable) -> Result:
+    def word(train: list[float], val: list[float]) -> str:
+        found = call(diagnose, train, val)
+        words = ", ".join(HINTS)
+        require(isinstance(found, str) and found in HINTS, f"return one of the four words, {words}; this was {found!r}")
+        return found
+
     for position in ("train", "val"):
         for bad in (math.nan, math.inf):
             train, val = [50.0, 40, 30, 20], [50.0, 41, 33, 30]
             (train if position == "train" else val)[-1] = bad
-            if mine(train, val) != "diverged":
-                return Result(
-                    False,
-                    f"a {bad} at the end of {position} must be "
-                    "'diverged': "
-                    "every comparison with NaN is False, so ask first",
-                )
-    for name, (train, val, want) in CURVES.items():
-        got = mine(list(train), list(val))
-        if got != want:
-            hint = {
-                "memorised": "compare the last validation loss with its own minimum",
-                "healthy": "a gap between the curves or a wiggle of a few percent is no disease; "
-                "memorising is validation that rises",
-                "flat": "a fall of less than five percent of the start is no learning",
-                "diverged": "the loss ends above where it began",
-            }[want]
-            return Result(False, f"{name} came out as {got!r}, expected {want!r}: {hint}")
-    for name, (train, val, want) in CURVES.items():
-        for factor in (1e-3, 1e3):
-            if mine([factor * v for v in train], [factor * v for v in val]) != want:
-                return Result(
-                    False,
-                    f"{name} times {factor:g} got another diagnosis: compare with the curve's own start, "
-                    "not with a fixed number; the unit of a loss is arbitrary",
-                )
-    return Result(True, "Six curves at three scales, NaN and infinity included.")
+            said = (
+                f"{bad} at the end of {position} must be 'diverged': every comparison with NaN is False, so ask first"
+            )
+            require(word(train, val) == "diverged", said)
+    for factor in (1.0, 1e-3, 1e3):
+        for name, (train, val, right) in CURVES.items():
+            found = word([factor * v for v in train], [factor * v for v in val])
+            scaled = (
+                f"{name} times {factor:g} got another diagnosis: compare with the curve's own start, not with a fixed"
+            )
+            plain = f"{name} came out as {found!r}, expected {right!r}: {HINTS[right]}"
+            require(found == right, plain if factor == 1 else f"{scaled} number; the unit of a loss is arbitrary")
+    return Result(True, f"{len(CURVES)} pairs of curves at three scales, NaN and infinity included.")
 
 
-diagnose = Exercise("diagnose", _diagnose, _check_diagnose)
+baseline_loss = Exercise("baseline_loss", baseline_loss_reference, _check_baseline_loss)
+overfits = Exercise("overfits", overfits_reference, _check_overfits)
+diagnose = Exercise("diagnose", diagnose_reference, _check_diagnose)
