@@ -4,7 +4,10 @@ Both put a `widgets.Image` on the page and change its bytes. Nothing here needs 
 `update_display`, which nbval does not know, and what is stored in the notebook is the same text in every run.
 """
 
+import base64
+import itertools
 import math
+import os
 import time
 
 import ipywidgets as widgets
@@ -13,8 +16,11 @@ from matplotlib.figure import Figure
 
 from deepunsup_helpers.plotting import curves, image_grid, image_rows, png_bundle, render_png, show
 from deepunsup_helpers.plotting.display import in_notebook
+from deepunsup_helpers.training.devices import undisturbed_rng
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+STATES = "application/vnd.deepunsup.states+json"  # in an output's metadata: what its sliders show, for where no kernel answers
+MOST_STATES, MOST_BYTES = 30, 250_000  # of one output; two or three of them leave a notebook under 1.5 MB
 
 
 class LiveCurves:
@@ -82,6 +88,9 @@ class LiveCurves:
 def explore(draw, alt: str, *, start: dict | None = None, **sliders) -> None:
     """A figure with sliders; where no kernel answers (print, HTML, tests) the starting figure and its text.
 
+    When the variable DEEPUNSUP_STATES is set, as while a notebook's outputs are made to be stored, the pictures of up to
+    thirty places of the sliders go into the output's metadata, for pages that have no kernel.
+
     Args:
         draw: draw(name=value, ...) returns a figure or its ax.
         alt: what the figure shows, in one or two sentences; the output's plain text, so it must hold in every run.
@@ -89,6 +98,8 @@ def explore(draw, alt: str, *, start: dict | None = None, **sliders) -> None:
         **sliders: name=[values] or name=(lowest, highest, step).
     Raises:
         ValueError: no sliders, a slider of neither form, or a start that is not on its slider.
+
+    explore(lambda beta: draw(models[beta]), "Samples for each beta.", beta=[0.1, 1, 10], start={"beta": 1})
     """
     if not sliders:
         raise ValueError("explore needs a slider: name=[values] or name=(lowest, highest, step)")
@@ -103,6 +114,8 @@ def explore(draw, alt: str, *, start: dict | None = None, **sliders) -> None:
     png, width, _ = render_png(fig)
     data, metadata = png_bundle(fig, alt)
     _close(fig)
+    if os.environ.get("DEEPUNSUP_STATES"):
+        metadata[STATES] = _states(draw, controls)
     image, complaint = _image(png, width), widgets.Label()
 
     def redraw(change) -> None:
@@ -117,6 +130,45 @@ def explore(draw, alt: str, *, start: dict | None = None, **sliders) -> None:
     for control in controls.values():
         control.observe(redraw, names="value")
     _display(widgets.VBox([*controls.values(), image, complaint]), data, metadata)
+
+
+def _states(draw, controls: dict) -> dict:
+    """Pictures of the sliders' places: {"sliders": {name: values}, "states": [{"values", "png" in base64}]}.
+
+    All combinations if they are few, else one slider at a time moves from the start; evenly thinned to what has room.
+    Random numbers that `draw` takes are given back, so that what follows in the notebook is the same without this.
+    """
+    places = {name: _places(control) for name, control in controls.items()}
+    combinations = [dict(zip(places, values)) for values in itertools.product(*places.values())]
+    if len(combinations) > MOST_STATES:
+        start = _values(controls)
+        combinations = [start | {name: value} for name, values in places.items() for value in values]
+    states = []
+    with undisturbed_rng():
+        for values in _thinned(combinations, MOST_STATES):
+            try:
+                fig = draw(**values)
+            except Exception:  # the slider's own message says it, where a kernel answers
+                continue
+            png = base64.b64encode(render_png(fig, scales=(1.0,))[0]).decode("ascii")
+            _close(fig)
+            states.append({"values": values, "png": png})
+    largest = max((len(state["png"]) for state in states), default=1)
+    return {"sliders": places, "states": _thinned(states, max(1, MOST_BYTES // largest))}
+
+
+def _places(control: widgets.Widget) -> list:
+    if isinstance(control, widgets.SelectionSlider):
+        return list(control.options)
+    count = int((control.max - control.min) / control.step + 1e-6) + 1
+    return [control.min + i * control.step for i in range(count)]
+
+
+def _thinned(items: list, most: int) -> list:
+    """At most `most` of the items, evenly spread, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(i * (len(items) - 1) / max(1, most - 1))] for i in range(most)]
 
 
 def _slider(name: str, choices, start) -> widgets.Widget:

@@ -301,7 +301,9 @@ def test_show_in_a_notebook_gives_png_text_and_size(monkeypatch):
     assert not plt.get_fignums()
 
 
-def test_show_needs_a_text():
+def test_show_needs_a_figure_and_a_text():
+    with pytest.raises(TypeError, match="got Tensor; image_grid"):
+        plotting.show(images(), "Six images.")
     ax = curves({"a": [1.0, 2.0]})
     with pytest.raises(ValueError, match="alt"):
         plotting.show(ax, " ")

@@ -2,11 +2,13 @@
 
 import base64
 import io
+import json
 from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 matplotlib.use("agg")
@@ -145,6 +147,46 @@ def test_moving_a_slider_redraws_and_coming_back_gives_the_first_picture(noteboo
     assert len({first, second, image.value}) == 3
     second_slider.value, first_slider.value = 1, 1
     assert image.value == first and complaint.value == ""
+
+
+def states_of(notebook, *arguments, **keywords):
+    explore(*arguments, **keywords)
+    _, data, metadata = notebook.shown[-1]
+    assert set(data) == {"image/png", "text/plain"}
+    return metadata.get(widgets.STATES)
+
+
+def test_the_sliders_pictures_are_stored_where_outputs_are_made_to_be_kept(notebook, monkeypatch):
+    assert states_of(notebook, slope, ALT, slope=[1, 2]) is None
+    monkeypatch.setenv("DEEPUNSUP_STATES", "1")
+    stored = states_of(notebook, slope, ALT, slope=[1, 2, 4], power=(1, 3, 1))
+    assert stored["sliders"] == {"slope": [1, 2, 4], "power": [1, 2, 3]}
+    assert [state["values"] for state in stored["states"]] == [
+        {"slope": a, "power": b} for a in (1, 2, 4) for b in (1, 2, 3)
+    ]
+    pictures = {state["png"] for state in stored["states"]}
+    assert len(pictures) == 9 and all(Image.open(io.BytesIO(base64.b64decode(png))).width > 400 for png in pictures)
+    json.dumps(stored)
+
+
+def test_stored_pictures_are_few_and_small_and_take_no_random_number(notebook, monkeypatch):
+    monkeypatch.setenv("DEEPUNSUP_STATES", "1")
+
+    def noise(a, b):
+        return 1 / 0 if b == 7 else curves({"y": torch.rand(20 if a else 3).tolist()})
+
+    torch.manual_seed(0)
+    torch.rand(3)  # as `noise` takes at the start
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    stored = states_of(notebook, noise, ALT, a=(0.0, 1.0, 0.1), b=list(range(40)))
+    assert torch.equal(torch.rand(1), expected)
+    values = [state["values"] for state in stored["states"]]
+    assert 5 < len(values) <= 30 and all(v["a"] == 0 or v["b"] == 0 for v in values) and values[0] == {"a": 0, "b": 0}
+    assert sum(len(state["png"]) for state in stored["states"]) <= 250_000
+    monkeypatch.setattr(widgets, "MOST_BYTES", 50_000)
+    fewer = states_of(notebook, noise, ALT, a=(0.0, 1.0, 0.1), b=[0])
+    assert 1 <= len(fewer["states"]) < 11 and sum(len(state["png"]) for state in fewer["states"]) <= 50_000
 
 
 def test_the_start_can_be_chosen(notebook):

@@ -19,7 +19,7 @@ from deepunsup_helpers.runner.run.execution import execute as execute_plan
 from deepunsup_helpers.runner.threads import thread_variables
 
 
-def run_defaults(notebook: Notebook) -> tuple[dict, float]:
+def run_defaults(notebook: Notebook, variables: dict[str, str] | None = None) -> tuple[dict, float]:
     """The content of a notebook run with its defaults in a fresh kernel, and the seconds it took.
 
     The number of threads is fixed, so that the numbers can be had again; what the notebook saves is thrown away.
@@ -31,7 +31,7 @@ def run_defaults(notebook: Notebook) -> tuple[dict, float]:
         output = Path(scratch) / notebook.path.name
         plan = Plan(
             notebook=notebook.path, parameters={}, output=output, cwd=Path.cwd(), results=Path(scratch),
-            environment={**thread_variables(1, os.environ, fixed=True), "DEEPUNSUP_PRODUCTS": "default"},
+            environment={**thread_variables(1, os.environ, fixed=True), "DEEPUNSUP_PRODUCTS": "default", **(variables or {})},
         )  # fmt: skip
         progress = Progress(notebook.name)
         try:
@@ -69,7 +69,7 @@ def execute(nb: tuple[str, ...]) -> None:
     A fresh kernel, the defaults; a file changes only when every cell passed and every claim held.
     """
     for notebook in [find_notebook(text) for text in nb]:
-        content, seconds = run_defaults(notebook)
+        content, seconds = run_defaults(notebook, {"DEEPUNSUP_STATES": "1"})  # `explore` keeps what its sliders show
         content["metadata"].setdefault("deepunsup", {})["digest"] = code_digest(notebook)  # what made these outputs
         write_text(notebook.path, notebook_text(normalised(content)))
         click.echo(f"{notebook.name}: executed in {seconds:.1f} s and stored")

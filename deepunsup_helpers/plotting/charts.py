@@ -38,6 +38,8 @@ def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss",
         the ax.
     Raises:
         ValueError: more values than positions.
+
+    show(curves(history.train, ylabel="nats an image"), "The loss falls from epoch to epoch.")
     """
     ax = ax or plt.subplots()[1]
     ax.set_yscale(yscale)
@@ -79,6 +81,8 @@ def latent_scatter(z, y=None, *, class_names=None, ax=None):
         the ax.
     Raises:
         ValueError: z is not (N, 2), y not (N,) or no whole numbers, or a class has no name.
+
+    latent_scatter(vae.encode(x)[0], y, class_names=data.class_names)
     """
     z = as_array(z).astype(float)
     if z.ndim != 2 or z.shape[1] != 2:
@@ -126,6 +130,8 @@ def guess_line(ax, guess: float | None, *, axis: str = "y", label: str = "your g
         the ax.
     Raises:
         ValueError: `axis` is neither "x" nor "y", or `guess` is not a finite number.
+
+    guess_line(curves(history.train), guess=120)
     """
     if axis not in ("x", "y"):
         raise ValueError(f'axis is {axis!r}; expected "x" or "y"')

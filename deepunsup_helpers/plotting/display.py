@@ -32,6 +32,9 @@ def show(fig, alt: str) -> None:
             plain text, which tests compare: say what holds in every run, not this run's numbers.
     Raises:
         ValueError: `alt` is empty.
+        TypeError: `fig` is no figure.
+
+    show(image_grid(vae.sample(40)), "Forty digits that the VAE has made up.")
     """
     fig = _figure(fig)
     try:
@@ -105,7 +108,10 @@ def in_notebook() -> bool:
 
 
 def _figure(fig):
-    return fig.figure if hasattr(fig, "transAxes") else fig
+    fig = fig.figure if hasattr(fig, "transAxes") else fig
+    if not hasattr(fig, "savefig"):
+        raise TypeError(f"expected a figure or an ax, got {type(fig).__name__}; image_grid(images) makes one of images")
+    return fig
 
 
 def _lay_out(fig) -> None:

@@ -21,6 +21,8 @@ def image_grid(x, *, columns: int | None = None, titles=None, value_range=(0.0, 
         the ax.
     Raises:
         ValueError: the shape is no batch of images, or the titles are not N.
+
+    show(image_grid(x[:40], titles=y[:40].tolist()), "Forty images with their classes.")
     """
     tiles = _tiles(x, value_range)
     count, height, width, _ = tiles.shape
@@ -48,6 +50,8 @@ def image_rows(rows: dict, *, titles=None, value_range=(0.0, 1.0), ax=None):
         the ax.
     Raises:
         ValueError: no rows, rows of different shapes, or the titles are not N.
+
+    show(image_rows({"originals": x, "drawn again": x_hat}), "Originals above their reconstructions.")
     """
     shapes = {label: tuple(as_array(x).shape) for label, x in rows.items()}
     if len({(shape[0], *shape[-2:]) for shape in shapes.values()}) != 1:
