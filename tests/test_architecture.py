@@ -18,7 +18,7 @@ PARTS = {
     "metrics": set(),
     "plotting": set(),
     "training": set(),
-    "widgets": {"plotting"},
+    "widgets": {"plotting", "training"},
     "exercises": {"data", "losses", "models", "metrics", "plotting", "training"},
     "runner": set(),
 }
