@@ -60,6 +60,8 @@ def test_what_a_text_means(parameter, text, values):
         (NUMBER, "0.1..0.5", "expected a number, got '0.1..0.5'"),
         (NUMBER, "1e-2:1e-4", "smaller number first"),
         (NUMBER, "0:1:log", "above 0"),
+        (NUMBER, "-1.7e308:1.7e308", "wider than numbers reach"),
+        (WHOLE, "1.." + "9" * 5000, "expected a whole number"),
         (TEXT, "0..4", "put it in quotes"),
         (TEXT, "'a", "no closing '"),
         (LIST, "[2,4", "no closing ]"),
@@ -149,7 +151,8 @@ def test_a_parameter_file(tmp_path, notebook):
         "dataset": ["strokes", "digits"],
     }
     assert axes.fixed == {"quick": True}
-    for content, said in (("- 1\n- 2\n", "a table"), ("a: [1,\n", "not YAML")):
+    for content, said in (("- 1\n- 2\n", "a table"), ("a: [1,\n", "not YAML"), ("a: " + "[" * 20_000, "not YAML"),
+                          ("a: 1\nb: 1\na: 2\n", "'a' stands there twice"), ("", "a table")):  # fmt: skip
         file.write_text(content)
         with pytest.raises(CommandError, match=said):
             read_parameter_file(file)

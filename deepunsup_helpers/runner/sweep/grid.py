@@ -174,6 +174,8 @@ def _span(parameter: Parameter, low: str, high: str, log: str | None) -> Span:
         raise refused(parameter, f"expected {parameter.kind}, got the range {low}:{high}.")
     if not first < last:
         raise refused(parameter, f"the range {low}:{high} is empty; write the smaller number first.")
+    if math.isinf(last - first):
+        raise refused(parameter, f"the range {low}:{high} is wider than numbers reach.")
     if log and first <= 0:
         raise refused(parameter, f"a range with :log starts above 0, not at {low}.")
     return Span(low=first, high=last, log=bool(log), whole=isinstance(parameter.default, int))
@@ -211,11 +213,16 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content, tree = yaml.safe_load(text), yaml.compose(text)
     except OSError as error:
         raise CommandError(f"cannot read the parameter file: {describe_os_error(error)}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CommandError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise CommandError(f"{path}: expected a table, one parameter a line, such as `latent_dim: [2, 8, 32]`.")
+    names = [key.value for key, _ in tree.value]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise CommandError(f"{path}: {twice!r} stands there twice; write several values as a list, [2, 8, 32].")
     return content

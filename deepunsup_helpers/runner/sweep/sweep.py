@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..console import stopping
+from ..errors import CommandError
 
 if TYPE_CHECKING:
     from .result import SweepResult
@@ -43,6 +44,9 @@ def sweep(
         from .loop import Sweep, sweep_folder
         from .search import check_search
 
+        for name, value in {"jobs": jobs, "sample": sample, "timeout": timeout}.items():
+            if value is not None and value <= 0:
+                raise CommandError(f"{name}={value}: expected a number above 0, or None.")
         cwd = (cwd or Path.cwd()).resolve()
         found = find_notebook(str(notebook), cwd)
         requested = (read_parameter_file(cwd / Path(param_file).expanduser()) if param_file else {}) | dict(parameters)
