@@ -215,7 +215,8 @@ def _render_data(data: dict[str, Any], output: Output) -> str:
         return markup.harmless(markup.formula(data["text/latex"].strip().strip("$"), display=True))
     if WIDGET_VIEW in data:  # a progress bar or slider without a picture
         return ""
-    return _printed(data.get("text/plain", ""))
+    unread = "[a picture that cannot be read]" if any(kind.startswith("image/") for kind in data) else ""
+    return _printed(data.get("text/plain", "") or unread)
 
 
 def _recorded(metrics: dict[str, Any]) -> str:
