@@ -99,7 +99,7 @@ def test_damaged_files_are_named_with_what_to_do(raw, file, content, says):
             (raw / name).write_bytes(whole)
     with pytest.raises(DataError, match=says) as error:
         load("mnist")
-    assert str(raw / file) in str(error.value) and "delete it" in str(error.value) and "\n" not in str(error.value)
+    assert str(raw / file) in str(error.value) and "move it away" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_real_mnist(mnist_folder):

@@ -70,7 +70,7 @@ def test_forms_occur_by_their_shares(sample):
     for digit, forms in glyphs().items():
         mine = sample.factors["allograph"][sample.labels == digit]
         for number, form in enumerate(forms):
-            assert abs((mine == number).float().mean() - form.share) < 0.13
+            assert abs((mine == number).float().mean() - form.fraction) < 0.13
     assert all(len(glyphs()[digit]) >= 2 for digit in range(10))
 
 

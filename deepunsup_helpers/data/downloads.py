@@ -1,4 +1,4 @@
-"""MNIST and its kin: found on disk, or downloaded, whole or not at all, and never waited for without end."""
+"""MNIST and its siblings: found on disk, or downloaded, whole or not at all, and never waited for without end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from deepunsup_helpers.data.dataset import DataError
-from deepunsup_helpers.files import cache_folder
+from deepunsup_helpers.files import cache_folder, write_atomically
 
 TORCHVISION_CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
 CLASS_NAMES = {
@@ -35,7 +35,7 @@ SILENCE = 4.0  # seconds that one connection may stay silent
 PATIENCE = 10.0  # seconds in which at least LEAST bytes must come, or else there is no network to speak of;
 LEAST = 10_000  # a silent connection times out by itself, a silent name server does not
 CHUNK = 1 << 16  # bytes read at once
-REPAIR = "delete it and load again with a network, or put a whole copy there"
+REPAIR = "move it away and load again with a network, or put a whole copy in its place"
 
 
 def data_folder() -> Path:
@@ -119,7 +119,9 @@ def download(name: str, raw: Path) -> None:
         fetch.abandoned = True  # a thread stuck in a look-up cannot be stopped, only left behind
     try:
         for file, content in dict(fetch.contents).items():
-            _write(raw / file.removesuffix(".gz"), content)
+            write_atomically(
+                raw / file.removesuffix(".gz"), lambda name, content=content: Path(name).write_bytes(content)
+            )
     except OSError as error:
         raise DataError(f"{raw} cannot be written ({error}); set DEEPUNSUP_DATA to a folder that can") from None
     if len(fetch.contents) < len(checksums):
@@ -130,16 +132,6 @@ def download(name: str, raw: Path) -> None:
             f"load again; put its files ({images_and_labels}) there, or into {'/'.join(raw.parts[-2:])} of another "
             "folder that DEEPUNSUP_DATA names; or use dataset=strokes, which downloads nothing"
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class _Fetch(threading.Thread):

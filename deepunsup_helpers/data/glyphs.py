@@ -20,7 +20,7 @@ SPACING = 0.05  # distance between neighbouring samples of a path, in half heigh
 class Glyph(NamedTuple):
     """One allograph: K control points in S strokes and the matrix that makes P curve samples of them."""
 
-    share: float  # how often this form occurs among the images of its digit
+    fraction: float  # how often this form occurs among the images of its digit
     points: np.ndarray  # (K, 2), half heights
     stroke: np.ndarray  # (K,) integers, the stroke each point belongs to
     curve: np.ndarray  # (P, K): samples = curve @ points
@@ -28,7 +28,7 @@ class Glyph(NamedTuple):
     press: np.ndarray  # (K, K): the same for the pen's pressure, relative
 
 
-# digit -> (share, strokes) of each allograph
+# digit -> (fraction, strokes) of each allograph
 ALLOGRAPHS = {
     0: (
         (0.6, ("18,-95 -30,-90 -66,-40 -68,28 -34,86 22,96 62,50 70,-20 44,-76 -2,-97",)),
@@ -87,12 +87,12 @@ ALLOGRAPHS = {
 def glyphs() -> dict[int, tuple[Glyph, ...]]:
     """All allographs, digit -> forms, their curve matrices computed."""
     return {
-        digit: tuple(_glyph(share, strokes, SWING.get(digit, 1.0)) for share, strokes in forms)
+        digit: tuple(_glyph(fraction, strokes, SWING.get(digit, 1.0)) for fraction, strokes in forms)
         for digit, forms in ALLOGRAPHS.items()
     }
 
 
-def _glyph(share: float, strokes: tuple[str, ...], swing: float) -> Glyph:
+def _glyph(fraction: float, strokes: tuple[str, ...], swing: float) -> Glyph:
     points, owner, pieces = [], [], []
     for number, text in enumerate(strokes):
         start = len(points)  # a piece runs from one corner to the next
@@ -112,7 +112,7 @@ def _glyph(share: float, strokes: tuple[str, ...], swing: float) -> Glyph:
         curve = np.concatenate([curve, padded])
     stroke = np.array(owner)
     wander, press = _disturbances(points, stroke)
-    return Glyph(share, points, stroke, curve, swing * wander, press)
+    return Glyph(fraction, points, stroke, curve, swing * wander, press)
 
 
 def _disturbances(points: np.ndarray, stroke: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

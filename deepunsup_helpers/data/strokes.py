@@ -88,7 +88,7 @@ def generate(
 
     The factors, each independent of the others; FACTORS holds their distributions:
         digit: 0 to 9, all as likely as each other.
-        allograph: 0, 1, ...: which of the digit's forms (a 7 without or with a bar, ...), by its share.
+        allograph: 0, 1, ...: which of the digit's forms (a 7 without or with a bar, ...), as often as each occurs.
         slant: degrees from the vertical, positive leans right.
         rotation: degrees, positive turns counter-clockwise.
         pen_width: pixels, where the ink falls to one half.
@@ -182,9 +182,9 @@ def _factors(
     allograph = np.zeros(len(digit), int)
     for d in digits:
         first, last = (min(int(end), len(glyphs()[d]) - 1) for end in ranges.get("allograph", (0, 99)))
-        shares = np.cumsum([form.share for form in glyphs()[d][first : last + 1]])
+        fractions = np.cumsum([form.fraction for form in glyphs()[d][first : last + 1]])
         mine = digit == d
-        allograph[mine] = first + np.searchsorted(shares[:-1] / shares[-1], u["allograph"][mine], side="right")
+        allograph[mine] = first + np.searchsorted(fractions[:-1] / fractions[-1], u["allograph"][mine], side="right")
     values = {"digit": digit, "allograph": allograph}
     for name, (mean, sd, low, high, _) in FACTORS.items():
         if name in ranges:
