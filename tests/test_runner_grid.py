@@ -78,6 +78,7 @@ def test_what_a_mistake_is_told(parameter, text, said):
 def test_a_range_to_draw_from():
     assert from_words(NUMBER, "1e-4:1e-2:log") == Span(1e-4, 1e-2, log=True)
     assert from_words(WHOLE, "16:512") == Span(16, 512, whole=True)
+    assert from_words(Parameter("p", None, declared=int), "16:512") == Span(16, 512, whole=True)
     span = Span(1e-4, 1e-2, log=True)
     assert [span.draw(share) for share in (0, 0.5, 1)] == pytest.approx([1e-4, 1e-3, 1e-2])  # the middle of two decades
     assert Span(0.0, 4.0).draw(0.25) == 1.0

@@ -178,7 +178,7 @@ def _span(parameter: Parameter, low: str, high: str, log: str | None) -> Span:
         raise refused(parameter, f"the range {low}:{high} is wider than numbers reach.")
     if log and first <= 0:
         raise refused(parameter, f"a range with :log starts above 0, not at {low}.")
-    return Span(low=first, high=last, log=bool(log), whole=isinstance(parameter.default, int))
+    return Span(low=first, high=last, log=bool(log), whole=parameter.type is int)
 
 
 def from_values(parameter: Parameter, value: Any) -> list:
