@@ -10,7 +10,7 @@ from ..report.page import shown
 from .table import Configuration, mean_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")  # Okabe & Ito, as in the course
-MOST_LINES = len(COLOURS)  # of one panel; more configurations are drawn as dots alone
+MOST_PLACES = 12  # that a line joins
 LARGEST = 1e100  # a scale beyond it has no ticks
 THUMBNAIL = 480  # pixels across, at most
 LOOK = {
@@ -20,59 +20,50 @@ LOOK = {
 
 
 def metric_plot(axis: str, found: list[Configuration], axes: list[str], metrics: list[str]) -> str:
-    """Every metric against one swept parameter, a panel each, as PNG in base64."""
+    """Every metric against one swept parameter, a panel each, as PNG in base64.
+
+    A dot is a run; a line joins the means of configurations that differ in this parameter alone or, where there are more
+    of these than colours, of all.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    columns = min(3, len(metrics))
-    lines = -(-len(metrics) // columns)
     others = [name for name in axes if name != axis]
-    kinds: dict[str, list[Configuration]] = {}  # those that differ in this axis alone
+    kinds: dict[str, list[Configuration]] = {}
     for one in found:
         kinds.setdefault(" ".join(f"{name}={shown(one.values[name])}" for name in others), []).append(one)
+    kinds = kinds if len(kinds) <= len(COLOURS) else {"": found}
     position, dress = positions([one.values[axis] for one in found])
+    columns = min(3, len(metrics))
+    lines = -(-len(metrics) // columns)
     with rc_context(LOOK):
         figure = Figure(figsize=(3.1 * columns, 2.5 * lines), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False)
         for panel, metric in zip(panels.flat, metrics):
-            draw_panel(panel, metric, list(kinds.values()), lambda one: position(one.values[axis]))
+            for kind, colour in zip(kinds.values(), COLOURS):
+                dots = [(position(one.values[axis]), row.metrics[metric]) for one in kind for row in one.completed
+                        if metric in row.metrics]  # fmt: skip
+                draw(panel, dots, colour)
             panel.set(xlabel=axis, title=metric)
             dress(panel)
         for panel in panels.flat[len(metrics) :]:
             panel.remove()
-        if others and len(kinds) <= MOST_LINES:
-            handles = [Line2D([], [], color=colour, marker="o", ms=4) for colour in COLOURS[: len(kinds)]]
+        if len(kinds) > 1:
+            handles = [Line2D([], [], color=colour, marker="o", ms=4) for _, colour in zip(kinds, COLOURS)]
             figure.legend(handles, list(kinds), loc="outside lower center", ncols=min(4, len(kinds)))
         stream = io.BytesIO()
         figure.savefig(stream, dpi=140, format="png")
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def draw_panel(panel: Any, metric: str, kinds: list[list[Configuration]], place: Callable) -> None:
-    """One metric: a dot a run, a line through the means of the configurations that differ in this axis alone.
-
-    Where there are more of these than colours, one line through the mean at each value.
-    """
-    few = len(kinds) <= MOST_LINES
-    for kind, colour in zip(kinds, COLOURS if few else [COLOURS[0]] * len(kinds)):
-        dots = [(place(one), row.metrics[metric]) for one in kind for row in one.completed if metric in row.metrics]
-        panel.plot(*zip(*dots) if dots else ([], []), "o", color=colour, ms=3.5, alpha=0.55, mew=0)
-        if few:
-            draw_means(panel, dots, colour)
-    if not few:
-        every = [(place(one), row.metrics[metric]) for kind in kinds for one in kind for row in one.completed
-                 if metric in row.metrics]  # fmt: skip
-        if len({x for x, _ in every}) <= sum(map(len, kinds)) / 2:  # a grid, not draws
-            draw_means(panel, every, COLOURS[-1])
-
-
-def draw_means(panel: Any, dots: list[tuple[float, float]], colour: str) -> None:
-    """A line through the means at each place, where there are several places."""
+def draw(panel: Any, dots: list[tuple[float, float]], colour: str) -> None:
+    """Dots, and a line through the means where they stand at a few places (at as many as draws, it would zigzag)."""
+    panel.plot(*zip(*dots) if dots else ([], []), "o", color=colour, ms=3.5, alpha=0.55, mew=0)
     values: dict[float, list[float]] = {}
     for x, y in sorted(dots):
         values.setdefault(x, []).append(y)
-    if len(values) > 1:
+    if 1 < len(values) <= MOST_PLACES:
         panel.plot(list(values), [mean_of(some) for some in values.values()], color=colour, lw=1.6)
 
 

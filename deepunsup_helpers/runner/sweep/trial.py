@@ -134,7 +134,10 @@ def run_trial(trial: Trial) -> tuple[str, str]:
 
     try:
         with FileLock(trial.output / "locks" / f"{trial.key}.lock", timeout=0):
-            return trial.key, _compute(trial)
+            end = _compute(trial)
+        if end == CHANGED:  # what else runs would not be kept either
+            trial.stop_file.touch()
+        return trial.key, end
     except Timeout:
         return trial.key, BUSY
     except CommandError as error:
@@ -155,7 +158,7 @@ def _compute(trial: Trial) -> str:
     here = trial.sweep[1] == socket.gethostname()
     state = trial.state if here else state_now(trial)  # another machine may keep its data elsewhere
     if state_now(trial) != state:
-        return _changed(trial)
+        return CHANGED
     under_way = trial.output / "running" / f"{trial.key}-{uuid.uuid4().hex[:8]}"
     status = trial.output / "status" / f"{trial.key}.json"
     stop = threading.Event()
@@ -167,7 +170,7 @@ def _compute(trial: Trial) -> str:
         if finished.status == "interrupted":
             return STOPPED
         if state_now(trial) != state:
-            return _changed(trial)
+            return CHANGED
         if trial.place.exists():  # an older failure makes room, a damaged run is put aside
             aside = trial.output / ("running" if row else "damaged") / f"{trial.key}-{uuid.uuid4().hex[:8]}"
             aside.parent.mkdir(exist_ok=True)
@@ -183,12 +186,6 @@ def _compute(trial: Trial) -> str:
 def repeats(trial: Trial, row: Row) -> bool:
     """Whether a finished trial is to be computed again: a failure from before this sweep, when asked for."""
     return not row.completed and (trial.place / "run.json").stat().st_mtime < trial.retry_before
-
-
-def _changed(trial: Trial) -> str:
-    """End the sweep's other runs too: theirs would not be kept either."""
-    trial.stop_file.touch()
-    return CHANGED
 
 
 def stop_asked(trial: Trial) -> bool:
