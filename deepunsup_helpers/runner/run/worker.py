@@ -72,6 +72,14 @@ class Client(NotebookClient):
                 output.text = overwritten("".join(output.text))
         self.save_soon(0.0)
 
+    def process_message(self, msg: dict, cell: nbformat.NotebookNode, cell_index: int) -> Any:
+        """Take a message; a display whose content has the wrong types is kept as text."""
+        try:
+            return super().process_message(msg, cell, cell_index)
+        except nbformat.ValidationError:
+            msg["content"] |= {"data": {"text/plain": repr(msg["content"].get("data"))}, "metadata": {}}
+            return super().process_message(msg, cell, cell_index)
+
     def output(self, outs: list, msg: dict, display_id: str | None, cell_index: int) -> Any:
         """Take an output; a printed text continues the one before it. (nbclient's way is quadratic in a line's length.)"""
         new = super().output(outs, msg, display_id, cell_index)
