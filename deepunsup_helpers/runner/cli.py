@@ -5,7 +5,9 @@ import os
 import sys
 
 try:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Any, NoReturn
 
     import click
 
@@ -61,47 +63,32 @@ def params(nb: str) -> None:
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for the whole run.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="With `all`: notebooks at once.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a claim of the notebook does not hold.")
-def run(
-    nb: str, assignments: dict[str, str], preset: str | None, output: str | None, timeout: float | None, jobs: int,
-    strict: bool,
-) -> None:  # fmt: skip
+def run(nb: str, assignments: dict[str, str], jobs: int, **options) -> None:
     """Run notebook NB, or `all` of them, and write a report."""
-    from .console import Progress, stopping
-
-    cwd = Path.cwd()
+    options |= {"assignments": assignments, "cwd": Path.cwd()}
     if nb == "all":
         from .run.run_all import run_all
 
-        sys.exit(
-            run_all(
-                assignments=assignments,
-                preset=preset,
-                output=output,
-                timeout=timeout,
-                jobs=jobs,
-                strict=strict,
-                cwd=cwd,
-            )
-        )
+        sys.exit(run_all(jobs=jobs, **options))
 
     from .notebook.files import find_notebook
-    from .run.result import print_result
     from .run.run import prepare, run_notebook
 
-    request = prepare(
-        find_notebook(nb),
-        assignments=assignments,
-        preset=preset,
-        timeout=timeout,
-        output=output,
-        strict=strict,
-        cwd=cwd,
-    )
+    carry_out(prepare(find_notebook(nb), **options), run_notebook)
+
+
+def carry_out(request: Any, perform: Callable) -> NoReturn:
+    """Perform one run, with a line of progress and Ctrl-C, say how it ended, leave."""
+    from .console import Progress, stopping
+    from .run.result import print_result
+
     progress = Progress(request.notebook.name)
     with stopping() as stop:
-        finished = run_notebook(request, stop=stop, progress=progress)
-    progress.clear()
-    print_result(finished, cwd)
+        try:
+            finished = perform(request, stop=stop, progress=progress)
+        finally:
+            progress.clear()
+    print_result(finished, request.cwd)
     sys.exit(finished.exit_code)
 
 
@@ -117,18 +104,9 @@ def apply(run_folder: str, source: str, output: str | None, timeout: float | Non
 
     SOURCE is folder:PATH, csv:PATH or npz:PATH. Writes tables/results.csv, a row a file or row of the new data.
     """
-    from .console import Progress, stopping
     from .run.apply import apply_model, prepare_apply
-    from .run.result import print_result
 
-    cwd = Path.cwd()
-    request = prepare_apply(run_folder, source, output=output, timeout=timeout, cwd=cwd)
-    progress = Progress(request.notebook.name)
-    with stopping() as stop:
-        finished = apply_model(request, stop=stop, progress=progress)
-    progress.clear()
-    print_result(finished, cwd)
-    sys.exit(finished.exit_code)
+    carry_out(prepare_apply(run_folder, source, output=output, timeout=timeout, cwd=Path.cwd()), apply_model)
 
 
 @cli.command()

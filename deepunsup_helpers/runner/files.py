@@ -53,6 +53,14 @@ def notebook_text(content: dict) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def code_notebook(sources: list[str], title: str = "") -> str:
+    """The text of a notebook with these code cells."""
+    blank = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    cells = [blank | {"id": f"cell-{number}", "source": source} for number, source in enumerate(sources)]
+    about = {"deepunsup": {"title": title}} if title else {}
+    return notebook_text({"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": cells})
+
+
 def read_facts(path: Path) -> dict[str, Any]:
     """The content of a run.json or sweep.json; empty when it is missing or damaged."""
     try:

@@ -12,6 +12,10 @@ from importlib import metadata
 from pathlib import Path
 
 from ..errors import CommandError
+from ..files import code_notebook, write_text
+from ..notebook.files import course
+from ..run.execution import Plan, execute
+from ..run.kernels import jupyter_environment
 
 PROBE = """
 import json, os, pathlib
@@ -51,9 +55,10 @@ class Finding:
 
 def check_all(cwd: Path) -> list[Finding]:
     """Everything, in the order in which one would mend it."""
-    findings = [check_python(), check_packages()]
-    findings += check_torch(cwd)
-    return findings + [check_memory(), check_disk(cwd), check_notebooks(cwd), check_kernel(cwd)]
+    return [
+        check_python(), check_packages(), *check_torch(cwd), check_memory(), check_disk(cwd), check_notebooks(cwd),
+        check_kernel(cwd),
+    ]  # fmt: skip
 
 
 def check_python() -> Finding:
@@ -67,15 +72,13 @@ def check_packages() -> Finding:
     """Every requirement of the project is installed in a version that it allows."""
     from packaging.requirements import Requirement
 
-    wrong, looked_at = [], 0
     try:
-        lines = metadata.requires("deepunsup") or []
+        requirements = [Requirement(line) for line in metadata.requires("deepunsup") or []]
     except metadata.PackageNotFoundError:
         return Finding("packages", False, "the project is not installed: pip install -e . in its folder")
-    for requirement in map(Requirement, lines):
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        looked_at += 1
+    requirements = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = []
+    for requirement in requirements:
         try:
             found = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
@@ -83,13 +86,13 @@ def check_packages() -> Finding:
             continue
         if not requirement.specifier.contains(found, prereleases=True):
             wrong.append(f"{requirement.name} is {found}, needed {requirement.specifier}")
-    return Finding("packages", not wrong, "; ".join(wrong) + ": pip install -e ." if wrong else f"{looked_at} seen")
+    return Finding(
+        "packages", not wrong, "; ".join(wrong) + ": pip install -e ." if wrong else f"{len(requirements)} seen"
+    )
 
 
 def check_torch(cwd: Path) -> list[Finding]:
     """torch, torchvision, the device and the data found: asked of another process, which may fail or hang."""
-    from ..run.kernels import jupyter_environment
-
     script = f"SETS = {SETS!r}\nFILES = {FILES!r}\n{PROBE}"
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
         environment = jupyter_environment(Path(scratch), cwd, os.environ)
@@ -103,20 +106,15 @@ def check_torch(cwd: Path) -> list[Finding]:
             last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
             facts = {"error": f"the process ended with {answer.returncode}: {last}"}
     if "error" in facts:
-        remedy = "install torch and torchvision together, from the same index"
-        return [Finding("torch", False, f"{facts['error']}; {remedy}")]
+        return [
+            Finding("torch", False, f"{facts['error']}; install torch and torchvision together, from the same index")
+        ]
+    data = f"strokes, always there; no MNIST in {facts['data']}: it is downloaded on demand, or set DEEPUNSUP_DATA"
     return [
         Finding("torch", True, f"{facts['torch']}, torchvision {facts['torchvision']}"),
         Finding("device", True, f"{facts['device']}, {facts['threads']} threads"),
-        Finding("data", True, _data_text(facts)),
+        Finding("data", True, f"{', '.join(facts['found'])} in {facts['data']}" if facts["found"] else data),
     ]
-
-
-def _data_text(facts: dict) -> str:
-    """What was found; nothing found is no fault, since strokes need no download."""
-    if facts["found"]:
-        return f"{', '.join(facts['found'])} in {facts['data']}"
-    return f"strokes, always there; no MNIST in {facts['data']}: it is downloaded on demand, or set DEEPUNSUP_DATA"
 
 
 def check_memory() -> Finding:
@@ -124,26 +122,22 @@ def check_memory() -> Finding:
     import psutil
 
     free = psutil.virtual_memory().available / 2**30
-    remedy = "" if free >= 2 else "; close other programs (2 needed)"
-    return Finding("memory", free >= 2, f"{free:.1f} GiB free{remedy}")
+    return Finding("memory", free >= 2, f"{free:.1f} GiB free{'; close other programs (2 needed)' * (free < 2)}")
 
 
 def check_disk(cwd: Path) -> Finding:
-    """1 GiB of disk in the cwd's folder, and the right to write there."""
+    """1 GiB of disk in the working directory, and the right to write there."""
     try:
         with tempfile.NamedTemporaryFile(dir=cwd):
             pass
     except OSError:
         return Finding("disk", False, f"{cwd} cannot be written to: go to another folder")
     free = shutil.disk_usage(cwd).free / 2**30
-    remedy = "" if free >= 1 else "; make room (1 needed)"
-    return Finding("disk", free >= 1, f"{free:.1f} GiB free{remedy}")
+    return Finding("disk", free >= 1, f"{free:.1f} GiB free{'; make room (1 needed)' * (free < 1)}")
 
 
 def check_notebooks(cwd: Path) -> Finding:
     """The course's notebooks are there."""
-    from ..notebook.files import course
-
     try:
         found = course(cwd)
     except CommandError as error:
@@ -153,15 +147,9 @@ def check_notebooks(cwd: Path) -> Finding:
 
 def check_kernel(cwd: Path) -> Finding:
     """A kernel starts and computes, by the very way that `run` takes."""
-    import nbformat
-
-    from ..files import write_text
-    from ..run.execution import Plan, execute
-
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
         source = Path(scratch) / "check.ipynb"
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 6 * 7 == 42")])
-        write_text(source, nbformat.writes(notebook))
+        write_text(source, code_notebook(["assert 6 * 7 == 42"]))
         plan = Plan(notebook=source, parameters={}, output=Path(scratch) / "done.ipynb", cwd=cwd, timeout=90)
         outcome = execute(plan, stop=threading.Event(), progress=lambda outcome: None)
     if outcome.status == "completed":

@@ -1,6 +1,7 @@
 """`apply`: the model of a finished run over new data, without training."""
 
 import ast
+import json
 import re
 import tempfile
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CommandError
-from ..files import notebook_text, read_facts, write_text
+from ..files import code_notebook, notebook_text, read_facts, write_text
 from ..notebook.files import Notebook, read_notebook, source_of, tags_of
 from ..notebook.parameters import PATH_PREFIXES, absolute
 from .run import Finished, Request, run_notebook
@@ -33,7 +34,7 @@ table = pandas.DataFrame(apply(model, data))
 if "id" not in table and len(table) == len(data.ids):
     table.insert(0, "id", data.ids)
 save_table(table, "results")
-table.head(10)"""
+print(f"{len(table)} rows in tables/results.csv")"""
 
 
 def prepare_apply(run_folder: str, source: str, *, output: str | None, timeout: float | None, cwd: Path) -> Request:
@@ -63,9 +64,8 @@ def prepare_apply(run_folder: str, source: str, *, output: str | None, timeout: 
         raise CommandError(f"{source}: expected folder:PATH, csv:PATH or npz:PATH, such as {wanted}.")
     if source.startswith({"images": "csv:", "table": "folder:"}.get(kind, "?")):
         raise CommandError(f"{source}: the model was trained on {'images' if kind == 'images' else 'a table'}.")
-    content = to_apply(notebook, read_facts(folder / "parameters.json"), model, absolute(source, cwd))
-    content["metadata"]["deepunsup"] = {"title": f"{notebook.title}: applied to {source}"}
-    place = Path(str(facts.get("path"))).parent
+    text = to_apply(notebook, read_facts(folder / "parameters.json"), model, absolute(source, cwd), source)
+    content, place = json.loads(text), Path(str(facts.get("path"))).parent
     return Request(
         notebook=Notebook(path=folder / f"{notebook.name}_applied.ipynb", content=content), values={}, timeout=timeout,
         output=output, cwd=cwd, folder=place if place.is_dir() else folder,
@@ -100,23 +100,12 @@ def model_of(folder: Path) -> tuple[str, str]:
     return str(named[0]), str(header.preprocessing.get("kind"))
 
 
-def to_apply(notebook: Notebook, parameters: dict[str, Any], model: str, source: str) -> dict[str, Any]:
+def to_apply(notebook: Notebook, parameters: dict[str, Any], model: str, source: str, name: str) -> str:
     """A notebook of the run's imports, its parameters and its `apply` cells, between loading and writing."""
     values = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     own = [source_of(cell) for cell in notebook.cells if cell["cell_type"] == "code" and "apply" in tags_of(cell)]
     sources = [f"{imports_of(notebook)}\n\n{values}".strip(), LOAD.format(model=model, source=source), *own, WRITE]
-    cells = [
-        {
-            "cell_type": "code",
-            "id": f"apply-{number}",
-            "metadata": {},
-            "source": text,
-            "outputs": [],
-            "execution_count": None,
-        }
-        for number, text in enumerate(sources)
-    ]
-    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    return code_notebook(sources, title=f"{notebook.title}: applied to {name}")
 
 
 def imports_of(notebook: Notebook) -> str:

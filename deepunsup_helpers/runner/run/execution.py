@@ -1,5 +1,6 @@
 """Watching over one execution: progress, the time limit, Ctrl-C, and nothing left running afterwards."""
 
+import contextlib
 import json
 import os
 import queue
@@ -76,7 +77,6 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
         try:
             events: queue.Queue[dict | None] = queue.Queue()
             threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
-            _send_plan(process, plan, mark)
             reason = _follow(events, outcome, began=began, timeout=plan.timeout, stop=stop, progress=progress)
             _let_end(process)
         finally:
@@ -87,13 +87,13 @@ def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], 
         if reason:
             outcome.status = reason
         elif outcome.status == "died":
-            outcome.message = outcome.message or _last_error(log_path) or _worker_end(process)
+            outcome.message = outcome.message or _why_it_died(log_path, process.returncode)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
 def _start(plan: Plan, scratch: Path, log: Any, mark: str) -> subprocess.Popen:
-    """Start the worker in a process group of its own.
+    """Start the worker in a process group of its own, and give it its plan.
 
     It works in the scratch folder, without that on its path: a `random.py` beside a notebook is none of its business.
     """
@@ -106,23 +106,18 @@ def _start(plan: Plan, scratch: Path, log: Any, mark: str) -> subprocess.Popen:
     environment["JUPYTER_RUNTIME_DIR"] = str(scratch / "runtime")
     environment[MARK] = f"{environment.get(MARK, '')}:{mark}"  # a run inside a notebook belongs to both
     group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "deepunsup_helpers.runner.run.worker"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=scratch, env=environment, **group,
     )  # fmt: skip
-
-
-def _send_plan(process: subprocess.Popen, plan: Plan, mark: str) -> None:
-    """Give the worker its plan; a worker that is gone already shows up as dead."""
     content = {
         "notebook": str(plan.notebook), "parameters": plan.parameters, "output": str(plan.output),
         "folder": str(plan.folder or plan.notebook.parent), "mark": mark,
     }  # fmt: skip
-    try:
+    with contextlib.suppress(OSError):  # a worker that is gone already shows up as dead
         process.stdin.write(json.dumps(content).encode() + b"\n")
         process.stdin.flush()
-    except OSError:
-        pass
+    return process
 
 
 def _read_events(process: subprocess.Popen, events: queue.Queue) -> None:
@@ -172,22 +167,16 @@ def _note(outcome: Outcome, event: dict[str, Any]) -> bool:
 
 def _let_end(process: subprocess.Popen) -> None:
     """Ask the worker to leave, and give it time to."""
-    try:
+    with contextlib.suppress(OSError):
         process.stdin.close()
-    except OSError:
-        pass
     try:
         process.wait(timeout=GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
 
 
-def _last_error(log: Path) -> str:
-    """The last error that a dead worker or kernel left in its log."""
+def _why_it_died(log: Path, code: int) -> str:
+    """The last error that a dead worker or kernel left in its log, or the signal that ended the worker."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if ERROR_LINE.match(line.strip())), "")
-
-
-def _worker_end(process: subprocess.Popen) -> str:
-    """What is said when the worker itself was killed."""
-    return f"its process was ended by signal {-process.returncode}" if process.returncode < 0 else ""
+    errors = [line.strip() for line in lines if ERROR_LINE.match(line.strip())]
+    return errors[-1] if errors else f"its process was ended by signal {-code}" if code < 0 else ""

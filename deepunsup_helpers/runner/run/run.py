@@ -21,13 +21,8 @@ from ..notebook.parameters import chosen_values, read_parameters
 from .execution import Outcome, Plan, execute
 from .folder import claim_folder, files_of, versions, write_run
 
-EXIT_CODES = {
-    "completed": 0,
-    "failed": EXIT_FAILED,
-    "timeout": EXIT_STOPPED,
-    "died": EXIT_STOPPED,
-    "interrupted": EXIT_INTERRUPTED,
-}
+EXIT_CODES = {"completed": 0, "failed": EXIT_FAILED, "timeout": EXIT_STOPPED, "died": EXIT_STOPPED,
+              "interrupted": EXIT_INTERRUPTED}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,9 +90,7 @@ def prepare(
     """Check parameters and preset; raises CommandError before any kernel starts."""
     cwd = cwd or Path.cwd()
     values = chosen_values(notebook, preset, assignments, cwd)
-    return Request(
-        notebook=notebook, values=values, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd
-    )
+    return Request(notebook, values, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd)
 
 
 def run_notebook(

@@ -1,7 +1,8 @@
 """`run all`: every notebook of the course, one after another or several at once."""
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 import click
@@ -28,26 +29,30 @@ def run_all(
         CommandError: bad parameters, found before anything starts.
     """
     requests = plan_all(course(cwd), assignments, preset, output, timeout, strict, cwd)
-    workers = min(jobs, len(requests))
-    board = Board(len(requests))
+    workers, line = min(jobs, len(requests)), Progress("")
     ends: dict[str, Finished | str] = {}
+    latest: dict[str, Outcome] = {}
     with stopping() as stop, ThreadPoolExecutor(max_workers=workers) as pool:
-        futures = {pool.submit(one, request, stop, board, workers): request for request in requests}
-        pending: set[Future] = set(futures)
+        pending = {pool.submit(one, request, stop, latest, workers): request.notebook.name for request in requests}
         while pending:
-            done, pending = wait(pending, timeout=0.2, return_when="FIRST_COMPLETED")
-            for future in done:
-                end = ends[futures[future].notebook.name] = future.result()
-                board.clear()
-                _print_end(futures[future].notebook.name, end, cwd)
-            board.show()
-        board.clear()
+            for future in wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done:
+                name = pending.pop(future)
+                ends[name] = future.result()
+                line.clear()
+                _print_end(name, ends[name], cwd)
+            under_way = [f"{name} {_cells(outcome)}" for name, outcome in list(latest.items()) if name not in ends]
+            line.show(f"{len(ends)} of {len(requests)} done; {', '.join(under_way)}")
+        line.clear()
         interrupted = stop.is_set()
-    for line in summary(requests, ends, cwd):
-        click.echo(line)
+    for text in summary(requests, ends, cwd):
+        click.echo(text)
     if interrupted:
         return EXIT_INTERRUPTED
     return 0 if all(isinstance(end, Finished) and end.exit_code == 0 for end in ends.values()) else EXIT_FAILED
+
+
+def _cells(outcome: Outcome) -> str:
+    return f"{(outcome.last_cell or 0) + 1}/{outcome.total}" if outcome.total else "starting"
 
 
 def plan_all(
@@ -59,33 +64,30 @@ def plan_all(
     Raises:
         CommandError: no notebook has the parameter or preset, a value is wrong, or a result would be mixed with another.
     """
-    if preset is not None and not any(preset in notebook.presets for notebook in notebooks):
-        known = {name for notebook in notebooks for name in notebook.presets}
-        raise CommandError(f"no notebook has a preset {preset!r}{nearest(preset, sorted(known))}")
-    known = {name for notebook in notebooks for name in read_parameters(notebook)}
-    for name in assignments:
-        if name not in known:
-            raise CommandError(f"no notebook has a parameter {name!r}{nearest(name, sorted(known))}")
+    parameters = {notebook.name: read_parameters(notebook) for notebook in notebooks}
+    kinds = {"parameter": (assignments, {name for own in parameters.values() for name in own})}
+    kinds["preset"] = ([preset] if preset else [], {name for notebook in notebooks for name in notebook.presets})
+    for kind, (wanted, known) in kinds.items():
+        for name in wanted:
+            if name not in known:
+                raise CommandError(f"no notebook has a {kind} {name!r}{nearest(name, sorted(known))}")
     requests = []
     for notebook in notebooks:
         if preset is not None and preset not in notebook.presets:
             click.echo(f"{notebook.name}: left out, it has no preset {preset!r}", err=True)
             continue
-        own = {name: text for name, text in assignments.items() if name in read_parameters(notebook)}
+        own = {name: text for name, text in assignments.items() if name in parameters[notebook.name]}
         place = None if output is None else str(Path(output) / notebook.name)
         requests.append(
             prepare(notebook, assignments=own, preset=preset, timeout=timeout, output=place, strict=strict, cwd=cwd)
         )
-    for request in requests:
-        _refuse_used_folder(request)
+        if place is not None:
+            _refuse_used_folder(cwd / Path(place).expanduser())
     return requests
 
 
-def _refuse_used_folder(request: Request) -> None:
+def _refuse_used_folder(folder: Path) -> None:
     """Find out before the first run that the last one would have no folder."""
-    if request.output is None:
-        return
-    folder = request.cwd / Path(request.output).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -94,49 +96,18 @@ def _refuse_used_folder(request: Request) -> None:
         raise CommandError(f"cannot make the run's folder: {describe_os_error(error)}") from error
 
 
-def one(request: Request, stop: threading.Event, board: "Board", workers: int) -> Finished | str:
-    """Perform one request; what cannot even start becomes a line of text."""
+def one(request: Request, stop: threading.Event, latest: dict[str, Outcome], workers: int) -> Finished | str:
+    """One run, whose progress goes into `latest`; what cannot even start becomes a line of text."""
     if stop.is_set():
         return "not started"
     try:
-        return run_notebook(request, stop=stop, progress=board.watcher(request.notebook.name), workers=workers)
-    except CommandError as error:
-        return str(error)
+        return run_notebook(
+            request, stop=stop, progress=partial(latest.__setitem__, request.notebook.name), workers=workers
+        )
     except OSError as error:
         return describe_os_error(error)
-    finally:
-        board.finish(request.notebook.name)
-
-
-class Board:
-    """The progress line of several runs: '3 of 8 done; 04_deep_autoencoders 12/38, 09_...'."""
-
-    def __init__(self, total: int):
-        self.total, self.done = total, 0
-        self._running: dict[str, str] = {}
-        self._line = Progress("")
-
-    def watcher(self, name: str):
-        """What a run reports its progress to."""
-
-        def note(outcome: Outcome) -> None:
-            cell = 0 if outcome.last_cell is None else outcome.last_cell + 1
-            self._running[name] = f"{name} {cell}/{outcome.total}" if outcome.total else f"{name} starting"
-
-        return note
-
-    def finish(self, name: str) -> None:
-        """A run is over."""
-        self._running.pop(name, None)
-        self.done += 1
-
-    def show(self) -> None:
-        """Rewrite the line."""
-        self._line.show(f"{self.done} of {self.total} done; {', '.join(list(self._running.values()))}")
-
-    def clear(self) -> None:
-        """Leave an empty line."""
-        self._line.clear()
+    except Exception as error:
+        return str(error) if isinstance(error, CommandError) else f"{type(error).__name__}: {error}"
 
 
 def _print_end(name: str, end: Finished | str, cwd: Path) -> None:
@@ -146,8 +117,8 @@ def _print_end(name: str, end: Finished | str, cwd: Path) -> None:
     elif end.status == "completed":
         line = claims_summary(end.asked)
         click.echo(f"{name}: completed in {end.seconds:.0f} s" + (f"; {line}" if line else ""))
-        for line in failed_claims(end):
-            click.echo(line, err=True)
+        for text in [*(f"warning: {text}" for text in end.recorded.warnings), *failed_claims(end)]:
+            click.echo(f"{name}: {text}", err=True)
     else:
         print_result(end, cwd)
 

@@ -6,7 +6,7 @@ standard output, one JSON event a line:
     {"event": "start", "total": 38}                          the kernel is up
     {"event": "cell", "index": 3}                            cell 3 begins
     {"event": "done", "index": 3, "seconds": 0.2}            cell 3 ended, well or not
-    {"event": "end", "status": "completed", ...}             completed, failed, died or stopped; then the process ends
+    {"event": "end", "status": "completed", ...}             completed, failed, died or interrupted; then the process ends
 """
 
 import ast
@@ -182,7 +182,7 @@ def run(plan: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
             client = Client(to_execute(plan), plan, send)
             return client.run()
         except KeyboardInterrupt:
-            return {"status": "stopped"}
+            return {"status": "interrupted"}
         except Exception as error:
             told = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             if client is None:
