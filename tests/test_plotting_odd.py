@@ -124,6 +124,14 @@ def test_any_numbers_are_drawn_as_curves_and_guesses(yscale):
     drawn(fig)
 
 
+def test_positions_in_single_precision_are_drawn_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ax = curves({"a": [1.0, 2.0]}, x=torch.tensor([0.5, 1.5]))
+        assert ax.lines[0].get_xdata().tolist() == [0.5, 1.5]
+    plt.close("all")
+
+
 def test_any_pixels_are_drawn():
     x = torch.tensor([math.nan, math.inf, -math.inf, 0.5], dtype=torch.float64).repeat(16).reshape(1, 1, 8, 8)
     assert len(np.unique(drawn(image_grid(x)))) > 2

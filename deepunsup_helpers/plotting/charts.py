@@ -47,7 +47,7 @@ def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss",
     ends = []
     for i, (name, values) in enumerate(series.items()):
         values = as_array(values).astype(float).reshape(-1)
-        positions = np.arange(1, len(values) + 1) if x is None else as_array(x).reshape(-1)
+        positions = np.arange(1, len(values) + 1) if x is None else as_array(x).astype(float).reshape(-1)
         if len(values) > len(positions):
             raise ValueError(f"{name!r} has {len(values)} values for {len(positions)} positions in x")
         keep = np.isfinite(values) & np.isfinite(positions[: len(values)]) & ((yscale != "log") | (values > 0))
