@@ -145,18 +145,6 @@ def code(source: str) -> str:
     return highlight(source, PythonLexer(), HtmlFormatter(cssclass="code"))
 
 
-def code_style() -> str:
-    """CSS of those classes, for light and dark paper."""
-    light = HtmlFormatter(style="xcode").get_style_defs(".code")
-    dark = HtmlFormatter(style="github-dark").get_style_defs(".code")
-    return f"{_no_background(light)}\n@media screen and (prefers-color-scheme: dark) {{\n{_no_background(dark)}\n}}"
-
-
-def _no_background(css: str) -> str:
-    """Pygments' rules without its line numbers and the block's own background."""
-    return "\n".join(line for line in css.splitlines() if line.startswith(".code .") and "linenos" not in line)
-
-
 def terminal_text(text: str) -> str:
     """Printed text: colours kept, a line rewritten by carriage returns shown as it ended."""
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]

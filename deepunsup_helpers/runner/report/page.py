@@ -68,7 +68,7 @@ def write_report(
         models={path.name: markup.code(loading(path)) for path in sorted(folder.glob("*.safetensors"))},
         blocks=blocks,
         contents=[heading for heading in headings if heading[0] in (2, 3)],  # the title is left out
-        style=(TEMPLATES / "report.css").read_text(encoding="utf-8") + markup.code_style(),
+        style="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "code.css")),
     )
     write_text(folder / "report.html", html.encode("utf-8", "replace").decode())
 
