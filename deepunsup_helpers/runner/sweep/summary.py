@@ -34,7 +34,7 @@ def write_summary(output: Path, notebook: Notebook, rows: list[Row], others: int
                                      lstrip_blocks=True)  # fmt: skip
     environment.filters["breakable"] = breakable
     lines, hidden = claim_lines(rows, axes)
-    plots, undrawn = metric_plots(found, axes, metrics)
+    plots, undrawn = metric_plots(configurations(rows), axes, metrics)
     html = environment.get_template("summary.html").render(
         notebook=notebook,
         axes=axes,

@@ -103,9 +103,11 @@ def data_digest(parameters: Mapping[str, Any], data: str | None) -> str:
             path = Path(value.partition(":")[2])
             folders = [path]
             digest.update(path.read_bytes() if path.is_file() else b"")
-        for file in sorted(file for folder in folders for file in folder.rglob("*") if file.is_file()):
-            facts = file.stat()
-            digest.update(f"{file.as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode(errors="surrogateescape"))
+        for folder in folders:
+            for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+                facts = file.stat()
+                line = f"{file.relative_to(folder).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\0"
+                digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
