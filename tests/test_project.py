@@ -1,5 +1,6 @@
 """The project files agree with one another."""
 
+import ast
 import os
 import re
 import subprocess
@@ -11,6 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
+IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "pil", "pyyaml": "yaml"}
+BROUGHT = {"ipython", "jinja2", "markupsafe", "packaging", "pygments"}  # by ipykernel, nbconvert, matplotlib
+STARTED = {"dask", "ipykernel", "jupyterlab"}  # as programs, or beside another package
 
 
 def requirement(text: str) -> tuple[str, frozenset[str]]:
@@ -39,6 +43,24 @@ def test_each_dependency_has_its_reason():
     lines = [line for line in text.splitlines() if re.match(r'^    "[a-zA-Z0-9_.-]+[><=]', line)]
     assert len(lines) > 20
     assert [line for line in lines if "# " not in line] == []
+
+
+def test_what_the_package_imports_is_declared_and_what_is_declared_is_used(project):
+    extras = [
+        text for group in ("search", "cluster", "distributed") for text in project["optional-dependencies"][group]
+    ]
+    names = {requirement(text)[0] for text in [*project["dependencies"], *extras]}
+    declared = {IMPORTED_AS.get(name, name.replace("-", "_")).lower() for name in names}
+    imported = set()
+    for path in (ROOT / "deepunsup_helpers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0].lower() for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0].lower())
+    imported -= {"deepunsup_helpers", *sys.stdlib_module_names}
+    assert imported - declared == BROUGHT
+    assert declared - imported == STARTED
 
 
 def test_constraints_pin_every_dependency_and_name_no_address(project):
