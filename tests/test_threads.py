@@ -208,6 +208,17 @@ def test_what_others_did_while_this_process_rested_is_not_counted(machine):
     assert machine.run(3) == 2 and used_threads() == (2, 2)
 
 
+def test_after_a_pause_free_cores_are_taken_at_once(machine):
+    machine.run(1)
+    machine.others = 1.0
+    assert machine.run(1) == 1
+    machine.others, machine.resting = 0.0, True
+    machine.now += 10
+    machine.run(0.02)
+    machine.resting = False
+    assert machine.run(0.5) == 2
+
+
 def test_long_steps_are_followed_all_the_same(machine):
     machine.run(1)
     machine.others = 1.0

@@ -34,10 +34,17 @@ class ThreeBatches:
         return iter(self.x[torch.randperm(10, generator=self.generator)].split(4))
 
 
+class Body(nn.Sequential):
+    """torch 2.6 does not compile torch's own modules when they are the outermost."""
+
+    def forward(self, x):
+        return super().forward(x)
+
+
 def setup(seed: int = 0, noise: bool = False):
     """A small linear autoencoder with dropout-like noise from the global generator."""
     seed_everything(seed)
-    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 3))
+    model = Body(nn.Linear(3, 2), nn.Linear(2, 3))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=4, gamma=0.5)
 
@@ -353,9 +360,13 @@ def test_compiled_modules_train_as_the_plain_ones_do_and_are_plain_afterwards(ba
     if backend == "inductor" and not shutil.which("g++"):
         pytest.skip("torch.compile's own backend needs a C++ compiler")
     torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
-    compile = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda module: compile(module, backend=backend))
+    compile, graphs, make = nn.Module.compile, [], torch._dynamo.lookup_backend(backend)
+
+    def counting(graph, inputs):
+        graphs.append(graph)
+        return make(graph, inputs)
+
+    monkeypatch.setattr(nn.Module, "compile", lambda module: compile(module, backend=counting))
     plain, step, state = setup()
     expected = fit(step, ThreeBatches(), epochs=2, state=state, progress=False)
     model, step, state = setup()
@@ -364,7 +375,7 @@ def test_compiled_modules_train_as_the_plain_ones_do_and_are_plain_afterwards(ba
     )
     assert (weights(model) - weights(plain)).abs().max() < 1e-5
     assert history.train["loss"] == pytest.approx(expected.train["loss"], rel=1e-4)
-    assert torch._dynamo.utils.counters["frames"]["ok"] > 0  # it was compiled
+    assert graphs  # it was compiled
     assert model._compiled_call_impl is None and set(torch.load(tmp_path / "c.pt")["state"]["model"]) == set(
         plain.state_dict()
     )

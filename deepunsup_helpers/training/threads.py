@@ -58,6 +58,11 @@ class ThreadCount:
             self._wait_anew(now)
         return self.threads
 
+    def rested(self) -> int:
+        """After a pause of this process: what was seen before says little about now, and cores that are free are not awaited."""
+        self._others, self._wait, self._patience = 0.0, 0.0, SHORTEST_WAIT
+        return self.threads
+
     def _wait_anew(self, now: float) -> None:
         self._free_since, self._wait = now, self._patience * self._random.uniform(1, 2)
 
@@ -83,8 +88,7 @@ class _Follower(threading.local):
         others, own = self.load.since_last_call()
         # After a pause the load of that time says nothing about now. Twice in a row, it is no pause: steps are that slow.
         self.paused = own < 0.3 and now > self.next_look + 1 and not self.paused
-        if not self.paused:
-            _use(self.count.seen(others, now))
+        _use(self.count.rested() if self.paused else self.count.seen(others, now))
         self.next_look = now + SECONDS_BETWEEN_LOOKS
 
     def owns_the_number(self) -> bool:
