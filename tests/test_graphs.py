@@ -207,6 +207,21 @@ def test_returned_terms_are_not_overwritten_by_the_next_call(device):
     assert first.item() == value
 
 
+def test_a_step_may_return_a_named_tuple(device):
+    _, state = setup("vae", device)
+    model, optimizer = state["model"], state["optimizer"]
+
+    def step(x):
+        out = model(x)
+        loss = vae_loss(out.logits, x, out.mu, out.logvar)
+        update(optimizer, loss.total)
+        return loss
+
+    terms = graphed(step, example(device), state=state)(example(device))
+    assert list(terms) == ["total", "reconstruction", "kl"]
+    assert terms["total"].item() == pytest.approx((terms["reconstruction"] + terms["kl"]).item(), rel=1e-5)
+
+
 def test_a_resumed_training_goes_on_in_the_same_graph(device, tmp_path):
     """load_state_dict gives an optimizer new tensors; the graph must follow."""
     step, state = setup("vae", device, schedule=True)

@@ -21,8 +21,9 @@ from deepunsup_helpers.training.accelerators.captured import (
     why_not_captured,
 )
 from deepunsup_helpers.training.devices import autocast
+from deepunsup_helpers.training.history import named
 
-Terms = Mapping[str, Tensor]
+Terms = Mapping[str, Tensor] | tuple  # a dict or a named tuple of 0-d tensors
 
 
 def graphed(
@@ -49,7 +50,7 @@ def graphed(
     a scheduler in `state` that the step calls, or by hand; the other settings of an optimizer are fixed.
 
     Args:
-        step: step(x) or step(x, y), as `fit` takes it; returns named 0-d tensors.
+        step: step(x) or step(x, y), as `fit` takes it; returns named 0-d tensors, a dict or a named tuple.
         example_batch: one full batch, a tensor or a tuple of tensors, on the device.
         state: as `fit` takes it, and complete: modules, optimizers, and the schedulers that the step calls.
         precision: "fp32" or "bf16", the same as given to `fit`.
@@ -146,7 +147,7 @@ class GraphedStep:
             for thing in (*self._optimizers, *self._schedulers):
                 stack.enter_context(thing.inside())
             stack.enter_context(autocast(self._device, self._precision))
-            terms = self.step(*(x.detach() for x in self._inputs))
+            terms = named(self.step(*(x.detach() for x in self._inputs)))
         for name, value in terms.items():
             if not isinstance(value, Tensor) or value.ndim or value.device != self._device:
                 raise NotCapturable(
