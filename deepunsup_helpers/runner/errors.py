@@ -34,4 +34,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def describe_os_error(error: OSError) -> str:
     """'No space left on device: /path' of an OSError, without its number."""
     reason = error.strerror or str(error) or type(error).__name__
-    return f"{reason}: {error.filename}" if error.filename else reason
+    file = error.filename2 or error.filename  # of a file that was to be replaced, its own name
+    return f"{reason}: {file}" if file else reason

@@ -14,7 +14,7 @@ MOST_METRICS = 12
 def print_result(finished: Finished, cwd: Path) -> None:
     """Say how a run ended: metrics, claims and report, or what went wrong in its last lines."""
     report = finished.folder / "report.html"
-    place = shown_path(report if report.exists() else finished.folder, cwd)
+    place = shown_path(report if report.is_file() else finished.folder, cwd)
     for text in finished.recorded.warnings:
         click.echo(f"warning: {text}", err=True)
     if finished.status != "completed":

@@ -168,7 +168,7 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "threads": " to ".join(map(str, dict.fromkeys(outcome.facts.get("threads") or []))) or None,
         "training_interrupted": recorded.interrupted,
         "flagship": flagship,
-        "error": (failure.error if failure else "") or outcome.message or None,
+        "error": (failure.error if failure else "") or outcome.message or next(iter(recorded.problems), None),
         "ended_in_cell": failure.count if failure else None,
         "problems": recorded.problems,
         "warnings": recorded.warnings,
