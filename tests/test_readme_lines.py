@@ -36,7 +36,7 @@ def test_they_train_a_vae_on_a_folder_of_images(side, tmp_path):
         pixels[side // 4 : side // 2 + random.integers(side // 3)] = random.integers(50, 255, 3)
         Image.fromarray(pixels).save(tmp_path / "path" / "to" / "images" / f"{i}.png")
     program = "\n".join(fifteen_lines())
-    for line, short in ((f"image_size={side}", "image_size=128"), ("epochs=2", "epochs=30"), ("(8)", "(40)")):
+    for line, short in ((f"image_size={side}", "image_size=64"), ("epochs=2", "epochs=100"), ("(8)", "(40)")):
         assert program.count(short) == 1
         program = program.replace(short, line)
     program += (

@@ -34,8 +34,8 @@ def gaussian_log_likelihood(mean: Tensor, x: Tensor, sigma: float | Tensor) -> T
     Args:
         mean: what the decoder predicts, (N, ...).
         x: data, of the same shape.
-        sigma: standard deviation in units of x, above 0: one number, or a tensor that broadcasts against x. On a GPU it
-            is not looked at, which would wait for the device: there a sigma below 0 gives NaN, at which `fit` stops.
+        sigma: standard deviation in units of x, above 0: one number, or a tensor that broadcasts against x. A tensor on a
+            GPU is not looked at, which would wait for the device: there a sigma below 0 gives NaN, at which `fit` stops.
     Returns:
         nats, summed over what describes one example, (N,), at least float32.
     Raises:
@@ -45,11 +45,11 @@ def gaussian_log_likelihood(mean: Tensor, x: Tensor, sigma: float | Tensor) -> T
     """
     require_same("gaussian_log_likelihood", mean=mean, x=x)
     mean, x = at_least_float32(mean), at_least_float32(x)
+    looked_at = not isinstance(sigma, Tensor) or sigma.device.type == "cpu"
+    if looked_at and not bool((torch.as_tensor(sigma) > 0).all()):
+        least = float(torch.as_tensor(sigma).detach().min())
+        raise ValueError(f"gaussian_log_likelihood: sigma is {least:g} at its least; expected above 0.")
     sigma = torch.as_tensor(sigma, dtype=torch.promote_types(mean.dtype, x.dtype), device=x.device)
-    if sigma.device.type == "cpu" and not bool((sigma > 0).all()):
-        raise ValueError(
-            f"gaussian_log_likelihood: sigma is {float(sigma.detach().min()):g} at its least; expected above 0."
-        )
     each = -0.5 * ((x - mean) / sigma).square() - sigma.log() - 0.5 * math.log(2 * math.pi)
     return each.reshape(len(x), -1).sum(dim=1)
 
