@@ -1,4 +1,4 @@
-"""The table and the page of a sweep: rows written by hand, figures worked out by hand."""
+"""The table and the page of a sweep: rows written by hand, numbers worked out by hand."""
 
 import base64
 import csv

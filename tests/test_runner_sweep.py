@@ -115,7 +115,7 @@ def start(folder: Path, *words, **streams) -> subprocess.Popen:
                             start_new_session=True, text=True, **streams)  # fmt: skip
 
 
-def kin(process: subprocess.Popen) -> list[psutil.Process]:
+def children_of(process: subprocess.Popen) -> list[psutil.Process]:
     """The processes that a command started, now."""
     return psutil.Process(process.pid).children(recursive=True)
 
@@ -137,7 +137,7 @@ def test_killed_at_two_moments(tmp_path):
     for moment in (1.2, 3.5):
         process = start(tmp_path, "-p", "epochs=1..4", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(moment)
-        children = kin(process)
+        children = children_of(process)
         process.kill()
         process.wait()
         assert gone(children, 10), "kernels and workers of a killed command do not stay"
@@ -159,7 +159,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_kernel(tmp_path):
     while not (tmp_path / "notebooks" / "waits").exists() or len(finished(tmp_path)) < 2:
         assert time.monotonic() < until
         time.sleep(0.05)
-    children = kin(process)
+    children = children_of(process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the group
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130 and "interrupted: give the same command again" in out and err == ""
@@ -193,7 +193,7 @@ def test_a_closed_terminal_ends_a_sweep_that_keeps_its_tables(tmp_path):
     while not (tmp_path / "notebooks" / "waits").exists() or not finished(tmp_path):
         assert time.monotonic() < until
         time.sleep(0.05)
-    children = kin(process)
+    children = children_of(process)
     os.close(ours)
     os.killpg(process.pid, signal.SIGHUP)
     assert process.wait(timeout=120) in (129, 130)

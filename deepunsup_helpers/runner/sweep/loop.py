@@ -189,7 +189,7 @@ class Sweep:
                 time.sleep(0.5)
 
     def _poll(self) -> None:
-        """Look at the folder: tell what finished, show what runs, pass on the wish to stop."""
+        """Look at the folder: tell what finished, show what runs, pass on that it is to stop."""
         there = {path.name for path in (self.folder / "trials").iterdir()}
         for key in self.trials.keys() & there - self.rows.keys():
             self._take(key, news=True)
