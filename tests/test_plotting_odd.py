@@ -46,6 +46,7 @@ NAMES = [
 def every_warning_is_an_error():
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", DeprecationWarning)  # for developers: an older matplotlib, a newer pyparsing
         use_style()
         yield
     plt.close("all")
