@@ -1,4 +1,4 @@
-"""What goes wrong and is told in one line."""
+"""What goes wrong and is said in one line."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_STOPPED, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 class CommandError(Exception):
-    """A fault the user can mend: the message says what was wrong, what was expected, what to do.
+    """An error the user can put right: the message says what was wrong, what was expected, what to do.
 
     Args:
         message: one line (or a few), without a traceback.

@@ -54,7 +54,7 @@ class Finding:
 
 
 def check_all(cwd: Path) -> list[Finding]:
-    """Everything, in the order in which one would mend it."""
+    """Everything, in the order in which one would put it right."""
     return [
         check_python(), check_packages(), *check_torch(cwd), check_memory(), check_disk(cwd), check_notebooks(cwd),
         check_kernel(cwd),
