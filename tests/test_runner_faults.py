@@ -17,7 +17,7 @@ from deepunsup_helpers.runner.console import stopping
 from deepunsup_helpers.runner.course.clean import find_removable, remove
 from deepunsup_helpers.runner.files import is_alive
 from deepunsup_helpers.runner.run import folder as run_folder
-from deepunsup_helpers.runner.run.run import hidden_modules
+from deepunsup_helpers.runner.run.run import hidden_modules, used_threads
 from deepunsup_helpers.runner.run.worker import overwritten
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals and forks are POSIX")
@@ -173,6 +173,10 @@ def test_modules_beside_the_notebook_are_found_and_hide_none_of_pythons(tmp_path
         (tmp_path / "notebooks" / name).write_text("raise ImportError('not me')")
     done = deepunsup("run", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_threads_are_a_number_or_a_range():
+    assert [used_threads(seen) for seen in ([2, 2], [1, 2], [3], [])] == [2, "1 to 2", 3, None]
 
 
 def test_files_that_hide_pythons_modules_are_named(tmp_path):

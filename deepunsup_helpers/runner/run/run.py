@@ -165,7 +165,7 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "seconds": round(outcome.seconds, 2),
         "device": outcome.facts.get("device"),
         "gpu": outcome.facts.get("gpu"),
-        "threads": " to ".join(map(str, dict.fromkeys(outcome.facts.get("threads") or []))) or None,
+        "threads": used_threads(outcome.facts.get("threads") or []),
         "training_interrupted": recorded.interrupted,
         "flagship": flagship,
         "error": (failure.error if failure else "") or outcome.message or next(iter(recorded.problems), None),
@@ -184,6 +184,12 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         recorded.problems.append(f"the report could not be written ({told}).")
     write_run(folder, facts | {"files": files_of(folder)})
     return finished
+
+
+def used_threads(fewest_and_most: list[int]) -> int | str | None:
+    """2, or "1 to 2" where the threads followed the machine's load."""
+    numbers = list(dict.fromkeys(fewest_and_most))
+    return " to ".join(map(str, numbers)) if len(numbers) > 1 else next(iter(numbers), None)
 
 
 def hidden_modules(folder: Path) -> list[str]:
