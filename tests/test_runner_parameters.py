@@ -310,6 +310,7 @@ def mutated(notebook: dict, random_: random.Random) -> dict:
     return notebook
 
 
+@pytest.mark.filterwarnings("ignore:Cell is missing an id")
 def test_a_damaged_notebook_is_refused_in_a_line_or_serves(tmp_path):
     papermill = pytest.importorskip("papermill.iorw")
     path = write(tmp_path / "04_toy.ipynb", code("x"), presets=PRESETS, seconds=3)
