@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SEPARATORS = ",;\t|"
 GAPS = ("na", "n/a", "nan", "null", "none", "#n/a", "#n/v")  # in columns of numbers, in any case; empty in all columns
 LOOKED_AT = 30  # records that show which separator it is
+BEGINNING = 1 << 20  # characters in which they are looked for
 PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?"
 POINT_THOUSANDS = r"[+-]?\d{1,3}(\.\d{3})+"  # 1.234.567
 COMMA_THOUSANDS = r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"  # 1,234,567.8
@@ -56,8 +57,8 @@ def open_csv(path: Path, name: str) -> CsvFile:
         text = text[told.end() :]
     comments = re.match(r"(?:[^\S\n]*(?:#[^\n]*)?\n)*", text).group()
     body = text[len(comments) :]
-    separator = told.group(1) if told else _separator(body)
-    first = next(_records(body, separator), [])
+    separator = told.group(1) if told else _separator(body[:BEGINNING])
+    first = next(_records(body[:BEGINNING], separator), [])
     last_comment = next((line for line in reversed(comments.splitlines()) if line.strip()), "")
     commented = next(_records(last_comment.strip(), separator), [])
     has_header = not (len(commented) == len(first) > 1 and any(map(is_number, first)))
@@ -224,16 +225,22 @@ def parse_numbers(texts: pandas.Series, where: str) -> tuple[pandas.Series, str 
 
 def _numbers_or_text(values: pandas.Series, where: str) -> tuple[pandas.Series, str | None]:
     """A column of text as float64 where all its entries are numbers, and how they are written if not plainly."""
-    texts = values.dropna().map(str).str.strip()
-    numbers, kind = parse_numbers(texts[~texts.str.lower().isin(["", *GAPS])], where)
-    bad = texts[numbers.index[numbers.isna()]]
+    import pandas
+
+    codes, kinds = pandas.factorize(values)  # a text is looked at once; a gap has the code -1
+    texts = pandas.Series(list(map(str, kinds)), dtype=object).str.strip()
+    parsed, kind = parse_numbers(texts[~texts.str.lower().isin(["", *GAPS])], where)
+    counts = np.bincount(codes[codes >= 0], minlength=len(texts))
+    bad = parsed.index[parsed.isna()]
     if not len(bad):
-        return numbers.reindex(values.index), kind
-    if 2 * len(bad) > len(numbers):
-        return texts.astype(object).reindex(values.index).where(values.notna(), None), None
+        numbers = np.append(parsed.reindex(texts.index), np.nan)  # the last one is for gaps
+        return pandas.Series(numbers[codes], values.index), kind
+    if 2 * counts[bad].sum() > counts[parsed.index].sum():
+        words = np.append(texts.to_numpy(object), None)
+        return pandas.Series(words[codes], values.index, dtype=object), None
     raise DataError(
-        f"{where} holds numbers, but also {listed([repr(text) for text in bad.unique()[:5]])} "
-        f"({len(bad)} of {len(numbers)}); gaps are empty cells or NaN: write them so, "
+        f"{where} holds numbers, but also {listed([repr(text) for text in texts[bad[:5]]])} "
+        f"({counts[bad].sum()} of {counts[parsed.index].sum()}); gaps are empty cells or NaN: write them so, "
         "or leave the column out with ignore="
     )
 

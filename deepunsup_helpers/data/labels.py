@@ -32,13 +32,15 @@ def encode_labels(
         DataError: NaN or infinity, text where numbers are asked for, too many classes to be sure.
     """
     if values.dtype.kind not in "biuf":
-        texts = np.array([plain_text(_decoded(value)).strip() for value in values.tolist()], object)
-        if not all(map(_is_plain_number, texts)):
+        given = values.tolist()
+        texts = {value: plain_text(_decoded(value)).strip() for value in dict.fromkeys(given)}
+        numbers = {value: float(text) for value, text in texts.items() if _is_plain_number(text)}
+        if len(numbers) < len(texts):
             if label_type == "numbers":
-                text = next(text for text in texts if not is_number(text))
+                text = next(text for value, text in texts.items() if value not in numbers)
                 raise DataError(f"{what} holds text, such as {text!r}; label_type='numbers' needs numbers")
-            return _classes(texts, what, label_type)
-        values = np.array([float(text) for text in texts])
+            return _classes(np.array([texts[value] for value in given], object), what, label_type)
+        values = np.array([numbers[value] for value in given])
     require_finite(values, what)
     whole = (values == np.round(values)).all()
     if label_type == "numbers" or (label_type is None and not whole):

@@ -116,10 +116,8 @@ def _about_columns(data: Dataset) -> Iterator[str]:
 
 def _about_repeats(data: Dataset, without: set) -> Iterator[str]:
     """Examples that lie in both parts, value by value: their test is no test."""
-    first = {}
-    for image, own in zip(data.x_train, data.ids_train):
-        first.setdefault(_digest(image), own)
-    both = [(own, first[key]) for image, own in zip(data.x_test, data.ids_test) if (key := _digest(image)) in first]
+    first = dict(zip(_digests(data.x_train)[::-1], data.ids_train[::-1]))
+    both = [(own, first[key]) for key, own in zip(_digests(data.x_test), data.ids_test) if key in first]
     both = [(own, other) for own, other in both if own not in without]
     if both:
         own, other = both[0]
@@ -129,5 +127,6 @@ def _about_repeats(data: Dataset, without: set) -> Iterator[str]:
         )
 
 
-def _digest(x: Tensor) -> bytes:
-    return hashlib.blake2b(x.numpy().tobytes(), digest_size=16).digest()
+def _digests(x: Tensor | MixedSizes) -> list[bytes]:
+    examples = [image.numpy() for image in x] if isinstance(x, MixedSizes) else x.numpy()
+    return [hashlib.blake2b(np.ascontiguousarray(example), digest_size=16).digest() for example in examples]

@@ -142,15 +142,18 @@ def _features(frame: pandas.DataFrame, roles: Roles, text: str, name: str, messa
 
 def _read_label(frame: pandas.DataFrame, label: str, name: str, messages: list[str]) -> None:
     """Plain numbers and gaps in the label column: NA is a gap among numbers, and a class among words."""
-    texts = frame[label].dropna()
-    gaps = texts.str.lower().isin(GAPS)
-    words = texts[~gaps]
+    kinds = frame[label].dropna().drop_duplicates()
+    gaps = kinds.str.lower().isin(GAPS)
+    words = kinds[~gaps]
     numbers, kind = parse_numbers(words, f"{name}: the label {label!r}")
+    plain = {}
     if kind:
         messages.append(f"the label {label!r} is read with {kind}, such as {words.iloc[0]!r}")
-        frame[label] = numbers.map(str).reindex(frame.index).astype(object)
-    elif numbers.notna().all() and not words.str.lower().isin(["true", "false"]).any():
-        frame.loc[texts.index[gaps], label] = None
+        plain = dict(zip(words, map(str, numbers)))
+    if kind or (numbers.notna().all() and not words.str.lower().isin(["true", "false"]).any()):
+        plain |= dict.fromkeys(kinds[gaps])
+    if plain:
+        frame[label] = frame[label].map(lambda text: plain.get(text, text)).astype(object)
 
 
 def _rows_left_out(
