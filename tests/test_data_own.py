@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,6 +212,7 @@ def test_class_names_are_compared_after_composition(here):
     data = load("folder:n")
     assert data.class_names == ("caf\u00e9", "tea")
     assert torch.cat([data.y_train, data.y_test]).bincount().tolist() == [24, 12]
+    assert all((here / "n" / own).is_file() for own in data.ids_train)  # ids are the paths on the disk
 
 
 def test_names_that_are_no_utf8_can_be_shown(here):
@@ -458,3 +460,13 @@ def test_new_data_of_another_kind_is_told_in_one_line(here, name, reference, wor
         load_new(name, load(reference).preprocessing)
     message = str(error.value)
     assert "\n" not in message and all(word in message for word in [name, *words]), message
+
+
+def test_notebooks_ask_for_what_their_metadata_say():
+    for path in sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        needs = notebook["metadata"]["deepunsup"].get("needs")
+        if needs is not None:
+            asked = ", ".join(f"{what}={least}" for what, least in needs.items())
+            code = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+            assert f", {asked})" in code and "check_needs(" in code, path.name

@@ -152,9 +152,14 @@ def one_size_needed(name: str, sizes: Sequence[tuple[int, int]]) -> str:
     )
 
 
+def printable(path: str | PurePath) -> str:
+    """A path as it can be shown and written: with a sign for bytes that are no UTF-8."""
+    return os.fsencode(str(path)).decode("utf-8", "replace")
+
+
 def plain_text(text: str | PurePath) -> str:
-    """A name as it is shown and compared: composed accents (NFC), and a sign for bytes that are no UTF-8."""
-    return unicodedata.normalize("NFC", os.fsencode(str(text)).decode("utf-8", "replace"))
+    """A name as it is compared: printable, with composed accents (NFC)."""
+    return unicodedata.normalize("NFC", printable(text))
 
 
 def listed(names: Sequence) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from deepunsup_helpers.data.dataset import plain_text
+from deepunsup_helpers.data.dataset import plain_text, printable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
@@ -68,7 +68,7 @@ def find_images(folder: Path, root: Path | None = None) -> Found:
             unreadable.append(f"{plain_text(inside)} ({found})")
             continue
         label = plain_text(inside.parts[0]) if len(inside.parts) > 1 else None
-        own = plain_text(path.relative_to(root or folder).as_posix())
+        own = printable(path.relative_to(root or folder).as_posix())
         if found[0].frame == -1:
             animated.append(plain_text(inside))
             found = [found[0]._replace(frame=None)]
