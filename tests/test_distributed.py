@@ -16,6 +16,7 @@ pytest.importorskip("lightning_fabric", reason="Lightning Fabric is missing: pip
 if sys.platform == "win32":
     pytest.skip("torchrun over gloo is not tested on Windows", allow_module_level=True)
 
+pytestmark = pytest.mark.slow  # two processes start, and torch is loaded in each
 WORKER, LIMIT = Path(worker.__file__), 240  # seconds; the run takes about twenty
 
 

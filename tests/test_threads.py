@@ -264,10 +264,10 @@ optimizer, x = torch.optim.SGD(model.parameters(), lr=1e-6), torch.rand(128, 400
 update(optimizer, model(x).square().mean())  # all is imported
 print("ready", flush=True)
 input()
-end, seen = time.monotonic() + 4, []
+end, seen = time.monotonic() + 3, []
 while time.monotonic() < end:
     update(optimizer, model(x).square().mean())
-    if time.monotonic() > end - 2:
+    if time.monotonic() > end - 1.5:
         seen.append(torch.get_num_threads())
 print(max(seen), len(seen), used_threads())
 """
