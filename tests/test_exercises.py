@@ -105,6 +105,14 @@ def misspelt(x):
     return y + undefined_name  # noqa: F821
 
 
+def test_what_a_right_answer_returns_becomes_what_the_notebook_computes_with():
+    whole = double._replace(result=float)
+    mine = checked(lambda x: np.float32(x + x), whole)
+    assert type(mine(4)) is float and mine(4) == 8
+    transform, inverse = checked(ANSWERS["preprocessing"].by_torch, MODULES["preprocessing"].fit_scaler)(np.eye(3))
+    assert isinstance(transform(np.eye(3)), np.ndarray)
+
+
 def test_a_right_answer_is_used(capsys):
     mine = lambda x: x + x
     assert checked(mine, double) is mine

@@ -5,6 +5,7 @@ that the idea asks for. A blank never stops the notebook: the reference takes it
 cell, `exercises_passed(exercises)`, says how many of the notebook's exercises have passed.
 """
 
+import functools
 import os
 import sys
 import textwrap
@@ -26,11 +27,16 @@ class Result(NamedTuple):
 
 
 class Exercise(NamedTuple):
-    """A reference solution and the check of its properties. `check(mine)` may raise; `run_check` never does."""
+    """A reference solution and the check of its properties. `check(mine)` may raise; `run_check` never does.
+
+    A right answer may return a NumPy number, a 0-d tensor, an array: `result`, for example `float`, makes of it what the
+    cells that follow compute with.
+    """
 
     name: str
     reference: Callable
     check: Callable[[Callable], Result]
+    result: Callable | None = None
 
 
 def run_check(mine: Callable, exercise: Exercise) -> Result:
@@ -53,6 +59,8 @@ def run_check(mine: Callable, exercise: Exercise) -> Result:
 def checked(mine: Callable, exercise: Exercise) -> Callable:
     """`mine` if it passes the exercise's check, the reference otherwise; prints which, and why.
 
+    `baseline_loss = checked(baseline_loss, exercises.baseline_loss)`
+
     Raises:
         AssertionError: under nbgrader, which grades by errors, where the check is not passed.
     """
@@ -60,13 +68,21 @@ def checked(mine: Callable, exercise: Exercise) -> Callable:
     _passed[exercise.name] = result.passed
     if result.passed:
         _say(f"✓ {exercise.name}: passed. {result.message}", GREEN)
-        return mine
+        return mine if exercise.result is None else _with_result(mine, exercise.result)
     _say(f"✗ {exercise.name}: not yet. {result.message[0].upper() + result.message[1:].rstrip('.')}.", ORANGE)
     if os.environ.get("NBGRADER_EXECUTION"):
         sys.modules["IPython"].get_ipython().user_ns[exercise.name] = exercise.reference  # for the cells that follow
         raise AssertionError(f"{exercise.name}: {result.message}")
     print("  The notebook goes on with the reference solution.")
     return exercise.reference
+
+
+def _with_result(mine: Callable, result: Callable) -> Callable:
+    @functools.wraps(mine)
+    def as_the_notebook_expects(*given, **options):
+        return result(mine(*given, **options))
+
+    return as_the_notebook_expects
 
 
 def exercises_passed(exercises: ModuleType) -> None:

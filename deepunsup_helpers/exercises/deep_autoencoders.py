@@ -273,5 +273,5 @@ def _check_sizes(score: Callable, z: Tensor, y: Tensor, z_test: Tensor, y_test: 
 
 
 reconstruction_error = Exercise("reconstruction_error", reconstruction_error_reference, _check_reconstruction_error)
-pca_reconstruct = Exercise("pca_reconstruct", pca_reconstruct_reference, _check_pca_reconstruct)
-knn_accuracy = Exercise("knn_accuracy", knn_accuracy_reference, _check_knn_accuracy)
+pca_reconstruct = Exercise("pca_reconstruct", pca_reconstruct_reference, _check_pca_reconstruct, torch.as_tensor)
+knn_accuracy = Exercise("knn_accuracy", knn_accuracy_reference, _check_knn_accuracy, float)

@@ -260,6 +260,6 @@ def _name_the_move(after: dict, before: dict, target: dict, weights: list[str], 
     require(copied, f"integer buffers are copied: {', '.join(whole)} should be the fast network's")
 
 
-confident_fraction = Exercise("confident_fraction", confident_fraction_reference, _check_confident_fraction)
+confident_fraction = Exercise("confident_fraction", confident_fraction_reference, _check_confident_fraction, float)
 r1_penalty = Exercise("r1_penalty", r1_penalty_reference, _check_r1_penalty)
 ema_update = Exercise("ema_update", ema_update_reference, _check_ema_update)

@@ -12,6 +12,14 @@ from deepunsup_helpers.exercises import Exercise, Result
 from deepunsup_helpers.exercises.toolkit import call, fits, number, require, tensor
 
 
+def _array(found: object) -> np.ndarray:
+    return np.real_if_close(np.asarray(found))
+
+
+def _on_arrays(functions: tuple[Callable, Callable]) -> tuple[Callable, ...]:
+    return tuple(lambda x, function=function: _array(function(x)) for function in functions)
+
+
 def _table(found: object, shape: tuple[int, ...], hints: dict[tuple, str] | None = None) -> np.ndarray:
     return tensor(found, shape, hints).double().numpy()
 
@@ -266,6 +274,6 @@ def _check_honest_score(honest_score: Callable) -> Result:
     return Result(True, f"Noise scores {many:.1f}, six real columns {clear:.1f}, also among 600 others.")
 
 
-fit_scaler = Exercise("fit_scaler", fit_scaler_reference, _check_fit_scaler)
-whiten = Exercise("whiten", whiten_reference, _check_whiten)
-honest_score = Exercise("honest_score", honest_score_reference, _check_honest_score)
+fit_scaler = Exercise("fit_scaler", fit_scaler_reference, _check_fit_scaler, _on_arrays)
+whiten = Exercise("whiten", whiten_reference, _check_whiten, _array)
+honest_score = Exercise("honest_score", honest_score_reference, _check_honest_score, float)

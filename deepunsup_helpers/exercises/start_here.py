@@ -233,6 +233,6 @@ def _check_diagnose(diagnose: Callable) -> Result:
     return Result(True, f"{len(CURVES)} pairs of curves at three scales, NaN and infinity included.")
 
 
-baseline_loss = Exercise("baseline_loss", baseline_loss_reference, _check_baseline_loss)
-overfits = Exercise("overfits", overfits_reference, _check_overfits)
-diagnose = Exercise("diagnose", diagnose_reference, _check_diagnose)
+baseline_loss = Exercise("baseline_loss", baseline_loss_reference, _check_baseline_loss, float)
+overfits = Exercise("overfits", overfits_reference, _check_overfits, bool)
+diagnose = Exercise("diagnose", diagnose_reference, _check_diagnose, str)

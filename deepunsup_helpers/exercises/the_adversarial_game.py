@@ -210,6 +210,10 @@ def _check_noise(gan_step: Callable, draws: int, theta: float, psi: float) -> No
         expect_standard_normal(first, again, name="the noise")
 
 
+def _tensors(terms: dict) -> dict[str, Tensor]:
+    return {name: torch.as_tensor(value) for name, value in terms.items()}
+
+
 def _name_the_order(path, right, theta: float, psi: float) -> str:
     for message, order in WRONG_ORDERS.items():
         if close(path, play(order, theta, psi, len(path)), rtol=0, atol=1e-5):
@@ -228,6 +232,6 @@ def _explain(error: RuntimeError) -> str:
     return next((meaning for sign, meaning in meanings.items() if sign in str(error)), "")
 
 
-d_star = Exercise("d_star", d_star_reference, _check_d_star)
+d_star = Exercise("d_star", d_star_reference, _check_d_star, torch.as_tensor)
 generator_loss = Exercise("generator_loss", generator_loss_reference, _check_generator_loss)
-gan_step = Exercise("gan_step", gan_step_reference, _check_gan_step)
+gan_step = Exercise("gan_step", gan_step_reference, _check_gan_step, _tensors)

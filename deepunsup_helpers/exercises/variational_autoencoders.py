@@ -190,5 +190,5 @@ def _check_active_units(active_units: Callable) -> Result:
 
 
 negative_elbo = Exercise("negative_elbo", negative_elbo_reference, _check_negative_elbo)
-hidden_beta = Exercise("hidden_beta", hidden_beta_reference, _check_hidden_beta)
-active_units = Exercise("active_units", metrics.active_units, _check_active_units)
+hidden_beta = Exercise("hidden_beta", hidden_beta_reference, _check_hidden_beta, float)
+active_units = Exercise("active_units", metrics.active_units, _check_active_units, int)
