@@ -10,6 +10,8 @@ import pytest
 from test_notebooks import NOTEBOOKS, named_notebooks
 
 from deepunsup_helpers.runner.cli import cli
+from deepunsup_helpers.runner.notebook.files import read_notebook
+from deepunsup_helpers.runner.notebook.parameters import read_parameters
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,6 +69,15 @@ def test_commands_have_the_options_that_are_shown(path):
         assert name in cli.commands, f"deepunsup {name}"
         known = {option for parameter in cli.commands[name].params for option in parameter.opts}
         assert {word for word in words if re.match(r"--?[a-z]", word)} <= known | {"--help"}, line
+
+
+@every_document
+def test_parameters_shown_are_the_notebooks(path):
+    for number, rest in re.findall(r"deepunsup (?:run|sweep) (\d\d) ([^\n#]*)", read(path)):
+        (notebook,) = (notebook for notebook in NOTEBOOKS if notebook.name.startswith(number))
+        known = read_parameters(read_notebook(notebook))
+        for name in re.findall(r"-p (\w+)=", rest):
+            assert name in known, f"notebook {number} has no parameter {name}"
 
 
 @every_document
