@@ -14,8 +14,8 @@ from deepunsup_helpers.runner.files import notebook_text, write_text
 from deepunsup_helpers.runner.notebook.digest import code_digest
 from deepunsup_helpers.runner.notebook.files import Notebook, find_notebook, read_notebook
 from deepunsup_helpers.runner.notebook.outputs import collect, find_failure
-from deepunsup_helpers.runner.run.execution import Outcome, Plan
-from deepunsup_helpers.runner.run.execution import execute as execute_plan
+from deepunsup_helpers.runner.run.execution import Outcome, Request
+from deepunsup_helpers.runner.run.execution import execute as execute_request
 from deepunsup_helpers.runner.threads import thread_variables
 
 
@@ -28,17 +28,15 @@ def run_defaults(notebook: Notebook, variables: dict[str, str] | None = None) ->
         CommandError: it did not complete, or a claim does not hold.
     """
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
-        output = Path(scratch) / notebook.path.name
-        plan = Plan(
-            notebook=notebook.path, parameters={}, output=output, cwd=Path.cwd(), results=Path(scratch),
-            environment={**thread_variables(1, os.environ, fixed=True), "DEEPUNSUP_PRODUCTS": "default", **(variables or {})},
-        )  # fmt: skip
+        threads = thread_variables(1, os.environ, fixed=True)
+        request = Request(notebook, {}, environment=threads | {"DEEPUNSUP_PRODUCTS": "default"} | (variables or {}))
         progress = Progress(notebook.name)
         try:
             with stopping() as stop:
-                outcome = execute_plan(plan, stop=stop, progress=progress)
+                outcome = execute_request(request, Path(scratch), stop=stop, progress=progress)
         finally:
             progress.clear()
+        output = Path(scratch) / notebook.path.name
         content = read_notebook(output).content if output.exists() else {"cells": []}
     require_completed(notebook, outcome, content["cells"])
     return content, outcome.seconds

@@ -11,9 +11,14 @@ try:
 
     import click
 
-    from .errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe_os_error
+    from .errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe
 except KeyboardInterrupt:  # Ctrl-C in the first tenth of a second
     sys.exit(130)
+
+COUNT = click.IntRange(min=1)
+SECONDS = click.FloatRange(min=0, min_open=True)
+output_option = click.option("-o", "--output", metavar="DIR", help="Folder for the results, new or empty.")
+timeout_option = click.option("--timeout", type=SECONDS, metavar="S", help="Seconds that a run may take.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -55,26 +60,23 @@ def params(nb: str) -> None:
 
 @cli.command()
 @click.argument("nb")
-@click.option(
-    "-p", "assignments", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Set a parameter; may be repeated."
-)
+@click.option("-p", "assignments", multiple=True, callback=pairs, metavar="NAME=VALUE", help="Set a parameter.")
 @click.option("--preset", metavar="NAME", help="A named set of parameters (see `deepunsup params NB`).")
-@click.option("-o", "--output", metavar="DIR", help="Folder for the results, new or empty [default: runs/NAME/TIME].")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for the whole run.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="With `all`: notebooks at once.")
+@output_option
+@timeout_option
+@click.option("--jobs", type=COUNT, default=1, metavar="N", help="With `all`: notebooks at once.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a claim of the notebook does not hold.")
-def run(nb: str, assignments: dict[str, str], jobs: int, **options) -> None:
+def run(nb: str, jobs: int, **options) -> None:
     """Run notebook NB, or `all` of them, and write a report."""
-    options |= {"assignments": assignments, "cwd": Path.cwd()}
     if nb == "all":
         from .run.run_all import run_all
 
-        sys.exit(run_all(jobs=jobs, **options))
+        sys.exit(run_all(jobs=jobs, cwd=Path.cwd(), **options))
 
     from .notebook.files import find_notebook
     from .run.run import prepare, run_notebook
 
-    carry_out(prepare(find_notebook(nb), **options), run_notebook)
+    carry_out(prepare(find_notebook(nb), cwd=Path.cwd(), **options), run_notebook)
 
 
 def carry_out(request: Any, perform: Callable) -> NoReturn:
@@ -93,12 +95,10 @@ def carry_out(request: Any, perform: Callable) -> NoReturn:
 
 
 @cli.command()
-@click.argument("run_folder", metavar="RUN_FOLDER")
-@click.argument("source", metavar="SOURCE")
-@click.option(
-    "-o", "--output", metavar="DIR", help="Folder for the results, new or empty [default: runs/NAME_applied/TIME]."
-)
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for the whole.")
+@click.argument("run_folder")
+@click.argument("source")
+@output_option
+@timeout_option
 def apply(run_folder: str, source: str, output: str | None, timeout: float | None) -> None:
     """Use the model of a finished run on new data, without training.
 
@@ -112,27 +112,18 @@ def apply(run_folder: str, source: str, output: str | None, timeout: float | Non
 @cli.command()
 @click.argument("nb")
 @click.option(
-    "-p",
-    "assignments",
-    multiple=True,
-    callback=pairs,
-    metavar="NAME=VALUES",
-    help="2,8,32 or 0..4; LOW:HIGH[:log] with --sample.",
+    "-p", "assignments", multiple=True, callback=pairs, metavar="NAME=VALUES", help="2,8,32, 0..4, or LOW:HIGH[:log]."
 )
 @click.option("--param-file", metavar="YAML", help="The same as a table; -p goes over it.")
 @click.option("--preset", metavar="NAME", help="A named set of parameters, the same for all runs.")
-@click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Runs at once [default: 1; on a cluster, its room]."
-)
-@click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Draw N times from the ranges.")
+@click.option("--jobs", type=COUNT, metavar="N", help="Runs at once [default: 1; on a cluster, its room].")
+@click.option("--sample", type=COUNT, metavar="N", help="Draw N times from the ranges.")
 @click.option("--sample-seed", type=int, default=0, metavar="N", help="Another seed draws other values.")
 @click.option("--minimize", metavar="METRIC", help="Let Optuna choose the draws (extra [search]).")
-@click.option(
-    "--backend", type=click.Choice(["local", "dask", "ray"]), default="local", help="This machine, or a cluster."
-)
+@click.option("--backend", type=click.Choice(["local", "dask", "ray"]), default="local", help="Here, or a cluster.")
 @click.option("--address", metavar="ADDRESS", help="Of the running Dask or Ray cluster (extra [cluster]).")
 @click.option("-o", "--output", metavar="DIR", help="Folder of the sweep, new or begun [default: runs/NAME/sweep].")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Seconds for each run.")
+@timeout_option
 @click.option("--retry-failed", is_flag=True, help="Run again what failed before.")
 def sweep(nb: str, assignments: dict[str, str], **options) -> None:
     """Run notebook NB at every combination of values.
@@ -143,8 +134,7 @@ def sweep(nb: str, assignments: dict[str, str], **options) -> None:
     """
     from .sweep.sweep import sweep as run_sweep
 
-    result = run_sweep(nb, assignments, tell=click.echo, **options)
-    sys.exit(result.exit_code)
+    sys.exit(run_sweep(nb, assignments, tell=click.echo, **options).exit_code)
 
 
 @cli.command()
@@ -174,13 +164,12 @@ def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, po
     that exists is never overwritten.
     """
     from .course.lab import build_copies, start_lab
-    from .course.student_copy import student_edition
     from .notebook.files import course, find_notebook
 
     cwd = Path.cwd()
     chosen = [find_notebook(text) for text in nb] if nb else course(cwd)
     work = cwd / "work"
-    for line in build_copies(chosen, work, fresh=fresh, edition=student_edition):
+    for line in build_copies(chosen, work, fresh=fresh):
         click.echo(line)
     click.echo(f"your copies: {work}")
     if not build_only:
@@ -243,9 +232,9 @@ def _leave(code: int) -> None:
 def _message_of(error: Exception) -> tuple[str, int]:
     """One line and the exit code for an error."""
     if isinstance(error, CommandError):
-        return str(error), error.exit_code
+        return describe(error), error.exit_code
     if isinstance(error, OSError):
-        return describe_os_error(error), EXIT_BAD_INPUT
+        return describe(error), EXIT_BAD_INPUT
     if isinstance(error, ImportError):
         return f"a package is missing or broken ({error}): `deepunsup check` says what to do", EXIT_BAD_INPUT
-    return f"internal error, {type(error).__name__}: {error} (DEEPUNSUP_DEBUG=1 shows where)", EXIT_FAILED
+    return f"internal error, {describe(error)} (DEEPUNSUP_DEBUG=1 shows where)", EXIT_FAILED

@@ -3,10 +3,11 @@
 import os
 import shutil
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ def stopping() -> Iterator[threading.Event]:
 
     Outside of the main thread, where signals cannot be caught, nothing sets it.
     """
-    stop = threading.Event()
+    stop, seen = threading.Event(), []
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    seen = []
 
     def on_signal(number: int, _: object) -> None:
         if number == getattr(signal, "SIGHUP", None):
@@ -35,10 +35,10 @@ def stopping() -> Iterator[threading.Event]:
         if len(seen) > 2:
             os._exit(EXIT_INTERRUPTED)
 
-    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        if before[number] is not signal.SIG_IGN or number == signal.SIGINT:
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names if hasattr(signal, name)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN or number == signal.SIGINT:
             signal.signal(number, on_signal)
     try:
         yield stop
@@ -51,11 +51,8 @@ def leave_terminal() -> None:
     """Let nothing more be written to a terminal that is gone: each try would be an error of its own."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
-        with suppress(OSError):
-            os.write(stream, b"")
-            if not os.isatty(stream):
-                continue  # a file or a pipe is still there
-        os.dup2(nowhere, stream)
+        if stat.S_ISCHR(os.fstat(stream).st_mode):  # a file or a pipe is still there
+            os.dup2(nowhere, stream)
 
 
 class Progress:
@@ -65,13 +62,8 @@ class Progress:
         self.name, self.shown = name, ""
 
     def __call__(self, outcome: Any) -> None:
-        """Show where a run is.
-
-        Args:
-            outcome: the run's Outcome so far.
-        """
-        where = f"cell {outcome.last_cell + 1} of {outcome.total}" if outcome.last_cell is not None else "starting"
-        self.show(f"{self.name}: {where}, {outcome.seconds:.0f} s")
+        """Show where a run is, from its Outcome so far."""
+        self.show(f"{self.name}: {outcome.where}, {outcome.seconds:.0f} s")
 
     def show(self, text: str) -> None:
         """Rewrite the line when it changed."""
@@ -94,7 +86,4 @@ def duration(seconds: float) -> str:
 
 def shown_path(path: Path, cwd: Path) -> str:
     """A path relative to the cwd where it lies below."""
-    try:
-        return str(path.relative_to(cwd.resolve()))
-    except ValueError:
-        return str(path)
+    return str(path.relative_to(cwd.resolve())) if path.is_relative_to(cwd.resolve()) else str(path)

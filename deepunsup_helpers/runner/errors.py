@@ -26,9 +26,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {lower[close[0]]!r}?"
-    if not names:
-        return "; there are none."
-    return f"; known: {', '.join(names)}."
+    return f"; known: {', '.join(names)}." if names else "; there are none."
+
+
+def describe(error: BaseException) -> str:
+    """Any error in one line."""
+    if isinstance(error, CommandError):
+        return str(error)
+    return describe_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def describe_os_error(error: OSError) -> str:

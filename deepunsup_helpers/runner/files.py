@@ -1,9 +1,11 @@
 """Files that are whole or absent, and what a run.json or sweep.json says."""
 
+import itertools
 import json
 import os
+import secrets
 import socket
-import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +32,18 @@ def create_text(path: Path, text: str) -> None:
     Raises:
         FileExistsError: the path exists.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    temporary.write_text(text, encoding="utf-8")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
+        part.write_text(text, encoding="utf-8")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
     finally:
-        temporary.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -48,21 +51,27 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def numbered(path: Path) -> Iterator[Path]:
+    """'a.txt', 'a-2.txt', 'a-3.txt', ... for the first name that is free."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
 def notebook_text(content: dict) -> str:
     """A notebook's JSON as it is committed: one space of indent, no escapes, a newline at the end."""
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def code_notebook(sources: list[str], title: str = "") -> str:
-    """The text of a notebook with these code cells."""
+def code_notebook(sources: list[str], title: str = "") -> dict:
+    """A notebook with these code cells."""
     blank = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
     cells = [blank | {"id": f"cell-{number}", "source": source} for number, source in enumerate(sources)]
-    about = {"deepunsup": {"title": title}} if title else {}
-    return notebook_text({"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": cells})
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"deepunsup": {"title": title}}, "cells": cells}
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """The content of a run.json or sweep.json; empty when it is missing or damaged."""
+    """The table in a JSON file; empty when it is missing or damaged."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -80,8 +89,7 @@ def is_alive(path: Path) -> bool:
     if facts.get("host", socket.gethostname()) != socket.gethostname():
         return True
     try:
-        return (
-            psutil.Process(int(facts["pid"])).create_time() <= path.stat().st_mtime + 1
-        )  # else the number is another's now
+        began = psutil.Process(int(facts["pid"])).create_time()
+        return began <= path.stat().st_mtime + 1  # else the number is another's now
     except (psutil.Error, OSError, KeyError, TypeError, ValueError, OverflowError):
         return False

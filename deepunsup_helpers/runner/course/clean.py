@@ -10,6 +10,8 @@ from pathlib import Path
 from ..files import is_alive, read_facts
 
 CACHES = ("deepunsup.egg-info", ".pytest_cache", ".ruff_cache")
+CACHES_BELOW = [f"{part}/**/{name}" for part in ("deepunsup_helpers", "tests", "tools", "notebooks")
+                for name in ("__pycache__", ".ipynb_checkpoints")]  # fmt: skip
 SWEEP_FILES = ("results.csv", "claims.csv", "summary.html", "search.log", "sweep.json", "figures/*.png",
                "running/**/*", "locks/*", "status/*", "source/**/*")  # fmt: skip
 # of a run that was killed before it could list what it wrote
@@ -30,30 +32,21 @@ class Found:
 
 def find_removable(cwd: Path) -> Found:
     """Look through `runs/`, without following links, and for caches in the project's own folder."""
-    found = Found()
-    runs, sweeps, everything = [], [], []
-    for name, below, files in os.walk(cwd / "runs"):
-        place = Path(name)
-        everything += [place / entry for entry in files + [entry for entry in below if (place / entry).is_symlink()]]
-        runs += [place] * ("run.json" in files)
-        sweeps += [place] * ({"trials", "source"} <= set(below))
+    found, top = Found(), cwd / "runs"
+    runs = [path.parent for path in top.rglob("run.json")]
+    sweeps = [path.parent for path in top.rglob("trials") if (path.parent / "source").is_dir()]
     alive = [run for run in runs if is_alive(run / "run.json")]
-    found.busy = [
-        sweep for sweep in sweeps if is_alive(sweep / "sweep.json") or any(_below(run, [sweep]) for run in alive)
-    ]
+    above = {folder for run in alive for folder in run.parents}
+    found.busy = [sweep for sweep in sweeps if sweep in above or is_alive(sweep / "sweep.json")]
     found.busy += [run for run in alive if not _below(run, found.busy)]
     ended = [folder for folder in runs + sweeps if not _below(folder, found.busy)]
-    found.runs = sum(folder in runs for folder in set(ended))
-    written = {path for folder in ended for path in (_of_run(folder) | _of_sweep(folder))}
-    for path in everything:
-        if _below(path, ended) and not _below(path, found.busy):
+    found.runs = len(set(ended) & set(runs))
+    written = {path for folder in ended for path in _written(folder, folder in sweeps)}
+    for path in top.rglob("*"):
+        if (path.is_symlink() or not path.is_dir()) and _below(path, ended) and not _below(path, found.busy):
             (found.files if path in written or ".ipynb_checkpoints" in path.parts else found.foreign).append(path)
     if (cwd / "deepunsup_helpers").is_dir() and (cwd / "pyproject.toml").is_file():
-        found.caches = [cwd / name for name in CACHES if (cwd / name).is_dir()]
-        for part in ("deepunsup_helpers", "tests", "tools", "notebooks"):
-            found.caches += [
-                path for name in ("__pycache__", ".ipynb_checkpoints") for path in (cwd / part).rglob(name)
-            ]
+        found.caches = _glob(cwd, [*CACHES, *CACHES_BELOW])
     return found
 
 
@@ -61,25 +54,21 @@ def _below(path: Path, folders: Iterable[Path]) -> bool:
     return any(path.is_relative_to(folder) for folder in folders)
 
 
-def _of_run(folder: Path) -> set[Path]:
-    """What a run wrote into its folder and nobody has changed since."""
-    if not (folder / "run.json").is_file():
-        return set()
-    facts = read_facts(folder / "run.json")
-    if isinstance(facts.get("files"), list):
-        paths = {folder / str(name) for name in facts["files"]}
-    else:
-        paths = {
-            path for pattern in (*RUN_FILES, f"{facts.get('notebook', '')}.ipynb") for path in folder.glob(pattern)
-        }
-    ended = (folder / "run.json").stat().st_mtime + 2
-    return {folder / "run.json"} | {path for path in paths if os.path.lexists(path) and path.lstat().st_mtime <= ended}
+def _written(folder: Path, is_sweep: bool) -> set[Path]:
+    """What a sweep wrote beside its trials, and a run into its folder where nobody has changed it since."""
+    facts, record = read_facts(folder / "run.json"), folder / "run.json"
+    patterns = (*RUN_FILES, f"{facts.get('notebook', '')}.ipynb")
+    listed = [str(name) for name in facts["files"]] if isinstance(facts.get("files"), list) else None
+    found = set(_glob(folder, SWEEP_FILES)) if is_sweep else set()
+    if record.is_file():
+        files = _glob(folder, patterns) if listed is None else [folder / name for name in listed]
+        latest = record.stat().st_mtime + 2
+        found |= {record} | {path for path in files if os.path.lexists(path) and path.lstat().st_mtime <= latest}
+    return found
 
 
-def _of_sweep(folder: Path) -> set[Path]:
-    """What a sweep wrote beside its trials."""
-    is_sweep = (folder / "trials").is_dir() and (folder / "source").is_dir()
-    return {path for pattern in SWEEP_FILES for path in folder.glob(pattern)} if is_sweep else set()
+def _glob(folder: Path, patterns: Iterable[str]) -> list[Path]:
+    return [path for pattern in patterns for path in folder.glob(pattern)]
 
 
 def remove(found: Found, cwd: Path) -> None:

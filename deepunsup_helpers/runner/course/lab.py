@@ -6,29 +6,28 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from ..files import write_bytes, write_text
+from ..files import numbered, write_bytes, write_text
 from ..notebook.files import Notebook
 from ..run.kernels import jupyter_environment
+from .student_copy import student_edition
 
 
-def build_copies(notebooks: list[Notebook], work: Path, *, fresh: bool, edition: Callable[[Path], str]) -> list[str]:
+def build_copies(notebooks: list[Notebook], work: Path, *, fresh: bool) -> list[str]:
     """Write the copies that are missing; an existing copy is never overwritten.
 
     Args:
         work: the learner's folder, made if missing.
         fresh: an existing copy that differs is first renamed: NAME-YYYYMMDD-HHMMSS.ipynb.
-        edition: path of a notebook to the text of its student's copy.
     Returns:
         what was done, a line a notebook.
     """
     work.mkdir(parents=True, exist_ok=True)
     lines = []
     for notebook in notebooks:
-        text = edition(notebook.path)
+        text = student_edition(notebook.path)
         copy = work / notebook.path.name
         if not copy.exists():
             lines.append(f"{notebook.name}: new")
@@ -36,37 +35,28 @@ def build_copies(notebooks: list[Notebook], work: Path, *, fresh: bool, edition:
             lines.append(f"{notebook.name}: as built")
             continue
         elif fresh:
-            lines.append(f"{notebook.name}: new; yours is now {set_aside(copy).name}")
+            dated = copy.with_stem(f"{copy.stem}-{datetime.now():%Y%m%d-%H%M%S}")
+            aside = copy.rename(next(path for path in numbered(dated) if not path.exists()))
+            lines.append(f"{notebook.name}: new; yours is now {aside.name}")
         else:
             lines.append(f"{notebook.name}: yours, kept")
             continue
         write_text(copy, text)
-    _copy_beside(notebooks, work)
+    for folder in {notebook.path.parent for notebook in notebooks}:
+        _copy_beside(folder, work)
     return lines
 
 
-def set_aside(copy: Path) -> Path:
-    """Rename a file to a dated name that is free."""
-    stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
-    for again in range(1, 1000):
-        aside = copy.with_name(f"{copy.stem}-{stamp}{'' if again == 1 else f'-{again}'}{copy.suffix}")
-        if not aside.exists():
-            copy.rename(aside)
-            return aside
-    raise FileExistsError(f"no free name for {copy}")
-
-
-def _copy_beside(notebooks: list[Notebook], work: Path) -> None:
+def _copy_beside(folder: Path, work: Path) -> None:
     """Copy what lies beside the notebooks and is missing under `work/` (pictures, small tables)."""
-    for folder in {notebook.path.parent for notebook in notebooks}:
-        for item in folder.iterdir():
-            skip = item.suffix == ".ipynb" or item.name.startswith((".", "_")) or os.path.lexists(work / item.name)
-            if skip or not item.exists() or item.resolve() == work.resolve():  # a dangling link does not exist
-                continue
-            if item.is_dir():
-                shutil.copytree(item, work / item.name, ignore_dangling_symlinks=True)
-            elif item.is_file():
-                write_bytes(work / item.name, item.read_bytes())
+    for item in folder.iterdir():
+        copy = work / item.name
+        if item.suffix == ".ipynb" or item.name.startswith((".", "_")) or os.path.lexists(copy):
+            continue
+        if item.is_file():  # a dangling link is none
+            write_bytes(copy, item.read_bytes())
+        elif item.is_dir() and not item.samefile(work):
+            shutil.copytree(item, copy, ignore_dangling_symlinks=True)
 
 
 def start_lab(work: Path, *, browser: bool, port: int | None, cwd: Path) -> int:
@@ -76,21 +66,12 @@ def start_lab(work: Path, *, browser: bool, port: int | None, cwd: Path) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; the server listens on this machine only
         arguments.append("--allow-root")
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
-        environment = jupyter_environment(Path(scratch), cwd, os.environ)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is JupyterLab's, which asks first
-        try:
-            if os.name == "nt":
-                server = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "jupyterlab", *arguments], cwd=work, env=environment
-                )
-                return server.wait()
-            reading, writing = os.pipe()  # `writing` is ours alone and ends with us
-            server = subprocess.Popen(
-                [sys.executable, "-P", "-m", "deepunsup_helpers.runner.course.server", str(reading), *arguments], cwd=work,
-                env=environment, pass_fds=[reading], preexec_fn=lambda: signal.signal(signal.SIGINT, before),
-            )  # fmt: skip
-            signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-            signal.signal(signal.SIGHUP, lambda *_: server.terminate())
-            return server.wait()
-        finally:
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's, which asks first
+        server = subprocess.Popen(
+            [sys.executable, "-P", "-m", "deepunsup_helpers.runner.course.server", *arguments], cwd=work,
+            env=jupyter_environment(Path(scratch), cwd, os.environ),
+        )  # fmt: skip
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), lambda *_: server.terminate())
+        return server.wait()

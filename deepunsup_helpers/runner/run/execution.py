@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import queue
 import re
 import subprocess
 import sys
@@ -16,42 +15,53 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files import notebook_text
+from ..notebook.files import Notebook
 from .kernels import MARK, end_processes, jupyter_environment
 
 GRACE = 8.0  # seconds a worker gets to save its notebook and end its kernel
-ERROR_LINE = re.compile(r"^(\w+\.)*\w*(Error|Exception)\b.*")
+ERROR_LINE = re.compile(r"\s*((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
+OWN_GROUP = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # Ctrl-C is ours to pass on
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to execute.
+class Request:
+    """What to run: a notebook with checked values; nothing in it can be refused any more.
 
     Args:
-        notebook: the source, never written to.
-        parameters: values to inject.
-        output: where the executed notebook goes.
-        cwd: the folder the command was given in.
-        results: the folder the notebook itself may write to (DEEPUNSUP_OUTPUT), or None.
+        values: parameters that depart from the notebook's defaults.
         timeout: seconds for the whole run, or None.
-        workers: runs at work at the same time.
-        folder: where the notebook works, or None for its own.
+        output: the folder for the results, relative to the cwd, or None for a dated one.
+        cwd: the folder the command was given in.
+        folder: where the notebook works; its own unless it runs from a copy.
         environment: variables that go over those of this process.
+        command: what repeats the run, where that is not this process's own command line.
+        strict: whether a claim that does not hold makes the exit code 1.
     """
 
-    notebook: Path
-    parameters: dict[str, Any]
-    output: Path
-    cwd: Path
-    results: Path | None = None
+    notebook: Notebook
+    values: dict[str, Any]
+    preset: str | None = None
     timeout: float | None = None
-    workers: int = 1
+    output: str | None = None
+    cwd: Path = field(default_factory=Path.cwd)
     folder: Path | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    command: str | None = None
+    strict: bool = False
+
+    @property
+    def workplace(self) -> Path:
+        """The folder that relative paths in the notebook start from."""
+        return self.folder or self.notebook.path.parent
 
 
 @dataclass
 class Outcome:
-    """How an execution ended: `status` is completed, failed, timeout, died or interrupted."""
+    """How an execution ended: `status` is completed, failed, timeout, died or interrupted.
+
+    The worker's events set `total`, `last_cell`, and at the end `status`, `message` and `facts`.
+    """
 
     status: str = "died"
     seconds: float = 0.0
@@ -61,122 +71,98 @@ class Outcome:
     cell_seconds: dict[int, float] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def where(self) -> str:
+        """'cell 12 of 38', or 'starting'."""
+        return "starting" if self.last_cell is None else f"cell {self.last_cell + 1} of {self.total}"
 
-def execute(plan: Plan, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> Outcome:
+
+def execute(
+    request: Request, results: Path, *, stop: threading.Event, progress: Callable[[Outcome], None], workers: int = 1
+) -> Outcome:
     """Execute a notebook in a process of its own and wait for its end.
 
     Args:
+        results: where the executed notebook goes, under its own name, and what it saves (DEEPUNSUP_OUTPUT); absolute.
         stop: set from outside (a signal) to interrupt; whatever was done until then is kept.
-        progress: called after each event and a few times a second.
+        progress: called a few times a second.
+        workers: runs at work at the same time.
     """
     began, outcome, mark = time.monotonic(), Outcome(), uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="deepunsup-", ignore_cleanup_errors=True) as scratch:
-        log_path = Path(scratch) / "worker.log"
-        with open(log_path, "wb") as log:
-            process = _start(plan, Path(scratch), log, mark)
+        process = _start(request, results, Path(scratch), mark, workers)
         try:
-            events: queue.Queue[dict | None] = queue.Queue()
-            threading.Thread(target=_read_events, args=(process, events), daemon=True).start()
-            reason = _follow(events, outcome, began=began, timeout=plan.timeout, stop=stop, progress=progress)
-            _let_end(process)
+            reader = threading.Thread(target=_read_events, args=(process, outcome), daemon=True)
+            reader.start()
+            cut_short = None
+            while reader.is_alive() and not cut_short:
+                reader.join(0.1)
+                outcome.seconds = time.monotonic() - began
+                progress(outcome)
+                if stop.is_set():
+                    cut_short = "interrupted"
+                elif request.timeout is not None and outcome.seconds > request.timeout:
+                    cut_short = "timeout"
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                process.stdin.close()  # to the worker this means "leave"
+                process.wait(GRACE)
         finally:
             end_processes(mark)
+            process.kill()
             process.wait()
-        while not events.empty():
-            _note(outcome, events.get() or {})
-        if reason:
-            outcome.status = reason
+        reader.join(1)
+        if cut_short:
+            outcome.status = cut_short
         elif outcome.status == "died":
-            outcome.message = outcome.message or _why_it_died(log_path, process.returncode)
+            outcome.message = outcome.message or _why_it_died(Path(scratch) / "worker.log", process.returncode)
     outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def _start(plan: Plan, scratch: Path, log: Any, mark: str) -> subprocess.Popen:
+def _start(request: Request, results: Path, scratch: Path, mark: str, workers: int) -> subprocess.Popen:
     """Start the worker in a process group of its own, and give it its plan.
 
     It works in the scratch folder, without that on its path: a `random.py` beside a notebook is none of its business.
     """
-    base = os.environ | plan.environment
-    environment = jupyter_environment(scratch, plan.cwd, base, workers=plan.workers)
-    environment.pop("DEEPUNSUP_OUTPUT", None)
-    if plan.results is not None:
-        environment["DEEPUNSUP_OUTPUT"] = str(plan.results)
-    environment["IPYTHONDIR"] = str(scratch / "ipython")  # no start-up files, no shared history
-    environment["JUPYTER_RUNTIME_DIR"] = str(scratch / "runtime")
-    environment[MARK] = f"{environment.get(MARK, '')}:{mark}"  # a run inside a notebook belongs to both
-    group = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # 0x200: new process group
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "deepunsup_helpers.runner.run.worker"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, cwd=scratch, env=environment, **group,
-    )  # fmt: skip
-    content = {
-        "notebook": str(plan.notebook), "parameters": plan.parameters, "output": str(plan.output),
-        "folder": str(plan.folder or plan.notebook.parent), "mark": mark,
-    }  # fmt: skip
+    environment = jupyter_environment(scratch, request.cwd, os.environ | request.environment, workers) | {
+        "DEEPUNSUP_OUTPUT": str(results),
+        "IPYTHONDIR": str(scratch / "ipython"),  # no start-up files, no shared history
+        "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
+        MARK: f"{os.environ.get(MARK, '')}:{mark}",  # a run inside a notebook belongs to both
+    }
+    plan = {
+        "parameters": request.values,
+        "output": str(results / request.notebook.path.name),
+        "folder": str(request.workplace),
+        "mark": mark,
+    }
+    (scratch / "notebook.ipynb").write_text(notebook_text(request.notebook.content), encoding="utf-8")
+    with open(scratch / "worker.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "deepunsup_helpers.runner.run.worker"], cwd=scratch, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **OWN_GROUP,
+        )  # fmt: skip
     with contextlib.suppress(OSError):  # a worker that is gone already shows up as dead
-        process.stdin.write(json.dumps(content).encode() + b"\n")
+        process.stdin.write(json.dumps(plan).encode() + b"\n")
         process.stdin.flush()
     return process
 
 
-def _read_events(process: subprocess.Popen, events: queue.Queue) -> None:
-    """Pass the worker's events on; None at its end."""
+def _read_events(process: subprocess.Popen, outcome: Outcome) -> None:
+    """Write the worker's events into the outcome, until the last one or the worker's end."""
     for line in process.stdout:
-        try:
-            events.put(json.loads(line))
-        except ValueError:
-            continue
-    events.put(None)
-
-
-def _follow(
-    events: queue.Queue, outcome: Outcome, *, began: float, timeout: float | None, stop: threading.Event,
-    progress: Callable[[Outcome], None],
-) -> str | None:  # fmt: skip
-    """Take events until the end; returns 'timeout' or 'interrupted' when it was cut short."""
-    while True:
-        try:
-            event = events.get(timeout=0.1)
-        except queue.Empty:
-            event = {}
-        if event is None or _note(outcome, event):
-            return None
-        outcome.seconds = time.monotonic() - began
-        progress(outcome)
-        if stop.is_set():
-            return "interrupted"
-        if timeout is not None and outcome.seconds > timeout:
-            return "timeout"
-
-
-def _note(outcome: Outcome, event: dict[str, Any]) -> bool:
-    """Write an event into the outcome; True when it was the last."""
-    kind = event.get("event")
-    if kind == "start":
-        outcome.total = event["total"]
-    elif kind == "cell":
-        outcome.last_cell = event["index"]
-    elif kind == "done":
-        outcome.cell_seconds[event["index"]] = event["seconds"]
-    elif kind == "end":
-        outcome.status, outcome.facts = event["status"], event.get("facts", {})
-        outcome.message = event.get("message", "")
-    return kind == "end"
-
-
-def _let_end(process: subprocess.Popen) -> None:
-    """Ask the worker to leave, and give it time to."""
-    with contextlib.suppress(OSError):
-        process.stdin.close()
-    try:
-        process.wait(timeout=GRACE)
-    except subprocess.TimeoutExpired:
-        process.kill()
+        with contextlib.suppress(ValueError):  # cut off by a kill
+            event = json.loads(line)
+            if "done" in event:
+                index, seconds = event.pop("done")
+                outcome.cell_seconds[index] = seconds
+            vars(outcome).update(event)
+            if "status" in event:
+                return
 
 
 def _why_it_died(log: Path, code: int) -> str:
     """The last error that a dead worker or kernel left in its log, or the signal that ended the worker."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line.strip() for line in lines if ERROR_LINE.match(line.strip())]
+    errors = [match[1].rstrip() for match in map(ERROR_LINE.match, lines) if match]
     return errors[-1] if errors else f"its process was ended by signal {-code}" if code < 0 else ""

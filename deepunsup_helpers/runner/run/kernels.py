@@ -10,27 +10,25 @@ from ..notebook.files import PACKAGE_ROOT
 from ..threads import thread_variables
 
 MARK = "DEEPUNSUP_EXECUTION"  # every process of an execution has its id here, children that left their parents too
-
-
-def write_kernelspec(folder: Path) -> None:
-    """Write `folder/kernels/python3/kernel.json` for the running interpreter; `folder` goes into JUPYTER_PATH."""
-    spec = folder / "kernels" / "python3"
-    spec.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    content = {"argv": command, "display_name": "Python 3 (course)", "language": "python", "metadata": {}}
-    (spec / "kernel.json").write_text(json.dumps(content), encoding="utf-8")
+KERNEL = {
+    "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+    "display_name": "Python 3 (course)",
+    "language": "python",
+}
 
 
 def jupyter_environment(scratch: Path, cwd: Path, base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
     """Environment of a process that starts kernels.
 
     Args:
-        scratch: an existing folder that outlives the process; holds the kernelspec.
+        scratch: an existing folder that outlives the process; the kernelspec goes there.
         cwd: the folder relative paths were given against.
         base: the environment to start from.
         workers: how many such processes run at once (see `thread_variables`).
     """
-    write_kernelspec(scratch)
+    spec = scratch / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps(KERNEL), encoding="utf-8")
     environment = dict(base) | thread_variables(workers, base)
     environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(scratch), base.get("JUPYTER_PATH")]))
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a warning in every kernel's log

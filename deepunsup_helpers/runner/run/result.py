@@ -18,9 +18,8 @@ def print_result(finished: Finished, cwd: Path) -> None:
     for text in finished.recorded.warnings:
         click.echo(f"warning: {text}", err=True)
     if finished.status != "completed":
-        for line in ending(finished):
+        for line in [*ending(finished), f"kept so far: {place}"]:
             click.echo(line, err=True)
-        click.echo(f"kept so far: {place}", err=True)
         return
     click.echo(f"{finished.name}: completed in {duration(finished.seconds)}")
     print_metrics(finished.recorded.metrics)
@@ -42,22 +41,20 @@ def failed_claims(finished: Finished) -> list[str]:
 
 def ending(finished: Finished) -> list[str]:
     """The lines about a run that did not complete."""
-    name, failure, seconds = finished.name, finished.failure, duration(finished.seconds)
-    where = f" in {failure.place}" if failure else ""
+    failure, message, problems = finished.failure, finished.message, finished.recorded.problems
+    where = (f" in {failure.place}" if failure else "") + f" after {duration(finished.seconds)}"
     if finished.status == "timeout":
-        return [f"{name}: stopped by the time limit{where} after {seconds} (--timeout)."]
+        return [f"{finished.name}: stopped by the time limit{where} (--timeout)."]
     if finished.status == "interrupted":
-        return [f"{name}: interrupted{where} after {seconds}."]
+        return [f"{finished.name}: interrupted{where}."]
     if finished.status == "died":
-        reason = f": {finished.message}" if finished.message else ""
         advice = "Often the machine ran out of memory: try smaller parameters (deepunsup params shows them)."
-        lines = [f"{name}: the kernel died{where} after {seconds}{reason}"]
-        return lines + [advice] * finished.message.endswith("SIGKILL") + finished.recorded.problems
+        line = f"{finished.name}: the kernel died{where}" + (f": {message}" if message else "")
+        return [line, *[advice] * message.endswith("SIGKILL"), *problems]
     if failure is None or not failure.error:
-        reasons = filter(None, dict.fromkeys([finished.message, *finished.recorded.problems]))
-        return [f"{name}: failed{where} after {seconds}: {reason}" for reason in reasons]
+        return [f"{finished.name}: failed{where}: {reason}" for reason in dict.fromkeys([message, *problems]) if reason]
     lines = (failure.traceback or failure.error).splitlines()
-    return [f"{name}: failed{where} after {seconds}:", *(f"    {line}" for line in lines), *finished.recorded.problems]
+    return [f"{finished.name}: failed{where}:", *(f"    {line}" for line in lines), *problems]
 
 
 def print_metrics(metrics: dict[str, float]) -> None:

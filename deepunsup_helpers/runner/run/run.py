@@ -1,24 +1,23 @@
-"""One run: claim a folder, execute, gather the results, tell how it went."""
+"""One run: claim a folder, execute, gather the results."""
 
 import contextlib
-import json
 import os
 import shlex
 import socket
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe_os_error
-from ..files import write_json
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, describe, describe_os_error
+from ..files import read_facts, write_json
 from ..notebook.files import Notebook
 from ..notebook.outputs import Failure, Recorded, collect, find_failure, write_figures
 from ..notebook.parameters import chosen_values, read_parameters
-from .execution import Outcome, Plan, execute
+from .execution import Outcome, Request, execute
 from .folder import claim_folder, files_of, versions, write_run
 
 EXIT_CODES = {"completed": 0, "failed": EXIT_FAILED, "timeout": EXIT_STOPPED, "died": EXIT_STOPPED,
@@ -26,51 +25,27 @@ EXIT_CODES = {"completed": 0, "failed": EXIT_FAILED, "timeout": EXIT_STOPPED, "d
 
 
 @dataclass(frozen=True)
-class Request:
-    """A checked value for a run: nothing in it can be refused any more.
-
-    Args:
-        folder: where the notebook works; its own unless it runs from a copy.
-        environment: variables that go over those of this process.
-        command: what repeats the run, where that is not this process's own command line.
-        strict: whether a claim that does not hold makes the exit code 1.
-    """
-
-    notebook: Notebook
-    values: dict[str, Any]
-    preset: str | None = None
-    timeout: float | None = None
-    output: str | None = None
-    cwd: Path = field(default_factory=Path.cwd)
-    folder: Path | None = None
-    environment: dict[str, str] = field(default_factory=dict)
-    command: str | None = None
-    strict: bool = False
-
-    @property
-    def workplace(self) -> Path:
-        """The folder that relative paths in the notebook start from."""
-        return self.folder or self.notebook.path.parent
-
-
-@dataclass(frozen=True)
 class Finished:
     """A run that ended, one way or another; `recorded` is what its cells said, and what is wrong with it."""
 
-    name: str
+    request: Request
     folder: Path
     status: str
     seconds: float
     failure: Failure | None
     message: str
     recorded: Recorded
-    smoke: bool
-    strict: bool
+
+    @property
+    def name(self) -> str:
+        """The notebook's."""
+        return self.request.notebook.name
 
     @property
     def asked(self) -> list[dict[str, Any]]:
         """The claims that count: those that were asked; of a smoke run none."""
-        return [] if self.smoke else [claim for claim in self.recorded.claims if claim["holds"] is not None]
+        claims = [] if self.request.preset == "smoke" else self.recorded.claims
+        return [claim for claim in claims if claim["holds"] is not None]
 
     @property
     def broken(self) -> list[str]:
@@ -80,15 +55,14 @@ class Finished:
     @property
     def exit_code(self) -> int:
         """0 completed, 1 failed or, by `strict`, with a claim that does not hold, 3 time-out or dead kernel, 130 interrupted."""
-        return EXIT_CODES[self.status] or (EXIT_FAILED if self.strict and self.broken else 0)
+        return EXIT_CODES[self.status] or (EXIT_FAILED if self.request.strict and self.broken else 0)
 
 
 def prepare(
-    notebook: Notebook, *, assignments: dict[str, str], preset: str | None = None, timeout: float | None = None,
-    output: str | None = None, strict: bool = False, cwd: Path | None = None,
+    notebook: Notebook, assignments: dict[str, str], preset: str | None, *, timeout: float | None, output: str | None,
+    strict: bool, cwd: Path,
 ) -> Request:  # fmt: skip
     """Check parameters and preset; raises CommandError before any kernel starts."""
-    cwd = cwd or Path.cwd()
     values = chosen_values(notebook, preset, assignments, cwd)
     return Request(notebook, values, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd)
 
@@ -102,24 +76,18 @@ def run_notebook(
         CommandError: the folder cannot be had.
         OSError: the disk refuses even run.json.
     """
-    notebook = request.notebook
-    folder = claim_folder(notebook.name, request.output, request.cwd)
+    folder = claim_folder(request.notebook.name, request.output, request.cwd)
     facts = _facts(request)
     try:
         write_run(folder, facts)
-        defaults = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
+        defaults = {name: parameter.default for name, parameter in read_parameters(request.notebook).items()}
         write_json(folder / "parameters.json", defaults | request.values)
-        plan = Plan(
-            notebook=notebook.path, parameters=request.values, output=folder / notebook.path.name, cwd=request.cwd,
-            results=folder, timeout=request.timeout, workers=workers, folder=request.workplace,
-            environment=request.environment,
-        )  # fmt: skip
-        return _keep(request, folder, facts, execute(plan, stop=stop, progress=progress))
+        outcome = execute(request, folder, stop=stop, progress=progress, workers=workers)
+        return _keep(request, folder, facts, outcome)
     except BaseException as error:  # whatever it is, nothing stays "running"
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        told = describe_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         with contextlib.suppress(OSError):
-            write_run(folder, facts | {"status": status, "error": told})
+            write_run(folder, facts | {"status": status, "error": describe(error)})
         raise
 
 
@@ -143,7 +111,7 @@ def _facts(request: Request) -> dict[str, Any]:
 
 def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcome) -> Finished:
     """Write metrics, claims, figures and report; run.json with the final status comes last."""
-    cells = _executed_cells(folder / request.notebook.path.name)
+    cells = read_facts(folder / request.notebook.path.name).get("cells", [])  # none when the kernel never started
     recorded = collect(cells)
     failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
     flagship = None
@@ -156,10 +124,7 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
     status = "failed" if outcome.status == "completed" and recorded.problems else outcome.status
     if status in ("failed", "died"):
         recorded.problems += hidden_modules(request.workplace)
-    finished = Finished(
-        name=request.notebook.name, folder=folder, status=status, seconds=outcome.seconds, failure=failure,
-        message=outcome.message, recorded=recorded, smoke=request.preset == "smoke", strict=request.strict,
-    )  # fmt: skip
+    finished = Finished(request, folder, status, outcome.seconds, failure, outcome.message, recorded)
     facts = facts | {
         "status": status,
         "seconds": round(outcome.seconds, 2),
@@ -173,15 +138,14 @@ def _keep(request: Request, folder: Path, facts: dict[str, Any], outcome: Outcom
         "problems": recorded.problems,
         "warnings": recorded.warnings,
         "claims": {"held": len(finished.asked) - len(finished.broken), "asked": len(finished.asked)},
-        "cell_seconds": cell_times(cells, outcome),
+        "cell_seconds": cell_times(cells, outcome.cell_seconds),
     }
     try:
         from ..report.page import write_report
 
         write_report(folder, request=request, facts=facts, recorded=recorded, cells=cells, failure=failure)
     except Exception as error:  # a report that cannot be drawn must not cost the run
-        told = describe_os_error(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
-        recorded.problems.append(f"the report could not be written ({told}).")
+        recorded.problems.append(f"the report could not be written ({describe(error)}).")
     write_run(folder, facts | {"files": files_of(folder)})
     return finished
 
@@ -195,25 +159,14 @@ def used_threads(fewest_and_most: list[int]) -> int | str | None:
 def hidden_modules(folder: Path) -> list[str]:
     """A line when files beside the notebook have the names of Python's own modules, as `random.py`."""
     names = sorted(path.name for path in folder.glob("*.py") if path.stem in sys.stdlib_module_names)
-    return (
-        [f"{', '.join(names)} beside the notebook may hide Python's own: rename it if you did not mean to."]
-        if names
-        else []
-    )
+    line = f"{', '.join(names)} beside the notebook may hide Python's own: rename it if you did not mean to."
+    return [line] if names else []
 
 
-def _executed_cells(path: Path) -> list[dict]:
-    """Cells of the executed notebook; none when the kernel never started."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
-        return []
-
-
-def cell_times(cells: list[dict], outcome: Outcome) -> list[dict[str, Any]]:
+def cell_times(cells: list[dict], seconds: dict[int, float]) -> list[dict[str, Any]]:
     """Seconds of each code cell that ran, by its number as Jupyter shows it."""
     return [
-        {"cell": cells[index].get("execution_count"), "seconds": seconds}
-        for index, seconds in sorted(outcome.cell_seconds.items())
+        {"cell": cells[index].get("execution_count"), "seconds": seconds[index]}
+        for index in sorted(seconds)
         if index < len(cells) and cells[index].get("cell_type") == "code"
     ]

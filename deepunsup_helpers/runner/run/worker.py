@@ -1,16 +1,17 @@
 """The process that executes one notebook: `python -P -m deepunsup_helpers.runner.run.worker`.
 
-Its first line of standard input is the plan (JSON); the end of standard input means "stop". What happens is told on
-standard output, one JSON event a line:
+Its first line of standard input is the plan (JSON), the notebook lies in its working directory; the end of standard input
+means "stop". What happens is told on standard output, one JSON event a line, in the words of execution.Outcome:
 
-    {"event": "start", "total": 38}                          the kernel is up
-    {"event": "cell", "index": 3}                            cell 3 begins
-    {"event": "done", "index": 3, "seconds": 0.2}            cell 3 ended, well or not
-    {"event": "end", "status": "completed", ...}             completed, failed, died or interrupted; then the process ends
+    {"total": 38}                          the kernel is up
+    {"last_cell": 3}                       cell 3 begins
+    {"done": [3, 0.2]}                     cell 3 ended after 0.2 s, well or not
+    {"status": "completed", ...}           completed, failed, died or interrupted; then the process ends
 """
 
+import _thread
 import ast
-import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -25,11 +26,11 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-from ..errors import describe_os_error
+from ..errors import describe
 from ..files import write_text
 from .kernels import end_processes
 
-SAVE_EVERY = 1.0  # seconds between two saves while a cell is under way
+SAVE_EVERY = 1.0  # least seconds between two saves while a cell is under way; ten times as long as a save takes
 
 # Asked of the kernel after the last cell; evaluated there, where torch may be loaded.
 FACTS = """(lambda modules, chosen: (lambda torch, threads: {
@@ -52,25 +53,25 @@ class Client(NotebookClient):
             on_notebook_start=self.started, on_cell_execute=self.begun, on_cell_executed=self.ended,
         )  # fmt: skip
         self.path, self.send, self.is_up = Path(plan["output"]), send, False
-        self.cell_began, self.next_save, self.planned_save = 0.0, 0.0, None
+        self.cell_began, self.next_save = 0.0, 0.0
 
     def started(self, notebook: nbformat.NotebookNode) -> None:
         """The kernel is up."""
         self.is_up = True
-        self.send(event="start", total=len(notebook.cells))
+        self.send(total=len(notebook.cells))
 
     def begun(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
         """A cell begins."""
-        self.send(event="cell", index=cell_index)
+        self.send(last_cell=cell_index)
         self.cell_began = time.monotonic()
 
     def ended(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict) -> None:
         """A cell ended, well or not: what it recorded shall survive whatever the next one does."""
-        self.send(event="done", index=cell_index, seconds=round(time.monotonic() - self.cell_began, 3))
+        self.send(done=[cell_index, round(time.monotonic() - self.cell_began, 3)])
         for output in cell.outputs:
             if output.output_type == "stream":
                 output.text = overwritten("".join(output.text))
-        self.save_soon(0.0)
+        self.save()
 
     def process_message(self, msg: dict, cell: nbformat.NotebookNode, cell_index: int) -> Any:
         """Take a message; a display whose content has the wrong types is kept as text."""
@@ -91,26 +92,15 @@ class Client(NotebookClient):
                 if earlier.name == new.name:
                     earlier.text += outs.pop().text
                     break
-        self.save_soon(SAVE_EVERY)
-        return new
-
-    def save_soon(self, pause: float) -> None:
-        """Save when `pause` seconds have passed since the last save, now if they have; large notebooks less often."""
-        wait = self.next_save + pause - time.monotonic()
-        if wait <= 0:
+        if time.monotonic() > self.next_save:
             self.save()
-        elif self.planned_save is None:
-            self.planned_save = asyncio.get_running_loop().call_later(wait, self.save)
+        return new
 
     def save(self) -> None:
         """Write the notebook as it is now."""
-        if self.planned_save is not None:
-            self.planned_save.cancel()
-            self.planned_save = None
         began = time.monotonic()
         write_text(self.path, nbformat.writes(self.nb) + "\n")
-        ended = time.monotonic()
-        self.next_save = ended + (10 * (ended - began) if ended - began > 0.1 else 0)
+        self.next_save = time.monotonic() + max(SAVE_EVERY, 10 * (time.monotonic() - began))
 
     def facts(self) -> dict[str, Any]:
         """Device and threads, from the kernel; nothing where it does not answer as it should."""
@@ -150,28 +140,25 @@ def overwritten(text: str) -> str:
 def how_it_ended(manager: Any) -> str:
     """Why a kernel is gone, as far as its exit status tells."""
     code = getattr(getattr(manager.provisioner, "process", None), "returncode", None)
-    if code is None or code >= 0:
-        return f"it left with exit status {code}" if code else "it left by itself"
-    try:
+    if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
+    return f"it left with exit status {code}" if code else "it left by itself"
 
 
-def to_execute(plan: dict[str, Any]) -> nbformat.NotebookNode:
-    """The plan's notebook without outputs; papermill puts the parameters below the cell tagged `parameters`."""
-    notebook = nbformat.v4.upgrade(nbformat.read(plan["notebook"], as_version=4))
+def to_execute(parameters: dict[str, Any]) -> nbformat.NotebookNode:
+    """The notebook without outputs; papermill puts the parameters below the cell tagged `parameters`."""
+    notebook = nbformat.v4.upgrade(nbformat.read("notebook.ipynb", as_version=4))
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    if not plan["parameters"]:
+    if not parameters:
         return notebook
     from papermill.parameterize import parameterize_notebook  # 0.16 s
 
     notebook.metadata.setdefault("papermill", {})
     for cell in notebook.cells:
         cell.metadata.setdefault("tags", [])  # papermill asks each
-    return parameterize_notebook(notebook, plan["parameters"], kernel_name="python3", language="python")
+    return parameterize_notebook(notebook, parameters, kernel_name="python3", language="python")
 
 
 def run(plan: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
@@ -179,18 +166,19 @@ def run(plan: dict[str, Any], send: Callable[..., None]) -> dict[str, Any]:
     for attempt in (1, 2):
         client = None
         try:
-            client = Client(to_execute(plan), plan, send)
+            client = Client(to_execute(plan["parameters"]), plan, send)
             return client.run()
         except KeyboardInterrupt:
             return {"status": "interrupted"}
         except Exception as error:
-            told = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+            message = describe(error).strip().splitlines()[0]
             if client is None:
-                return {"status": "failed", "message": f"the notebook cannot be run: {told}"}
-            if client.is_up and isinstance(error, OSError):  # a full disk
-                return {"status": "failed", "message": describe_os_error(error)}
-            if client.is_up or attempt == 2:
-                return {"status": "died", "message": told if client.is_up else f"the kernel did not start ({told})"}
+                return {"status": "failed", "message": f"the notebook cannot be run: {message}"}
+            if client.is_up:
+                full_disk = isinstance(error, OSError)
+                return {"status": "failed" if full_disk else "died", "message": message}
+            if attempt == 2:
+                return {"status": "died", "message": f"the kernel did not start ({message})"}
 
 
 def stop_with_input() -> None:
@@ -199,8 +187,6 @@ def stop_with_input() -> None:
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     else:
-        import _thread
-
         _thread.interrupt_main()
 
 
@@ -211,16 +197,13 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print goes to the log
 
     def send(**event: Any) -> None:
-        try:
-            events.write(json.dumps(event) + "\n")
-            events.flush()
-        except OSError:
-            pass  # the runner is gone: the end of standard input says so too
+        with contextlib.suppress(OSError):  # the runner is gone: the end of standard input says so too
+            print(json.dumps(event), file=events, flush=True)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=stop_with_input, daemon=True).start()
     try:
-        send(event="end", **run(plan, send))
+        send(**run(plan, send))
     finally:
         end_processes(plan["mark"])  # the runner does so too, if it lives
         os._exit(0)  # an interrupted event loop may hold tasks that never end
