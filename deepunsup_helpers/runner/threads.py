@@ -17,13 +17,11 @@ def available_cores() -> int:
 def thread_variables(workers: int, environment: Mapping[str, str], *, fixed: bool = False) -> dict[str, str]:
     """Environment for one of `workers` processes: cores/N threads, set before torch loads.
 
-    Two training processes with two threads each on two cores stop each other (OpenMP's threads spin while they wait),
-    so the share is never more than cores/N. A smaller number already in `environment` holds for all of them: torch would
-    take the larger one.
+    With more they would stop each other: OpenMP's threads spin while they wait. A smaller number in `environment`, with
+    which the process would start, holds for all variables: torch would take the larger one.
 
     Args:
         workers: processes at work at the same time; 1 leaves everything as it is, unless `fixed`.
-        environment: the variables the process would start with.
         fixed: a number even for one process, so that its threads do not follow the machine's load.
     """
     if workers <= 1 and not fixed:

@@ -164,9 +164,9 @@ def hidden_modules(folder: Path) -> list[str]:
 
 
 def cell_times(cells: list[dict], seconds: dict[int, float]) -> list[dict[str, Any]]:
-    """Seconds of each code cell that ran, by its number as Jupyter shows it."""
+    """Seconds of each cell that ran, by its number as Jupyter shows it."""
     return [
         {"cell": cells[index].get("execution_count"), "seconds": seconds[index]}
         for index in sorted(seconds)
-        if index < len(cells) and cells[index].get("cell_type") == "code"
+        if index < len(cells) and cells[index].get("execution_count")
     ]

@@ -50,28 +50,9 @@ class Client(NotebookClient):
         super().__init__(
             notebook, kernel_name="python3", startup_timeout=60, iopub_timeout=60, raise_on_iopub_timeout=True,
             store_widget_state=False, record_timing=False, resources={"metadata": {"path": plan["folder"]}},
-            on_notebook_start=self.started, on_cell_execute=self.begun, on_cell_executed=self.ended,
         )  # fmt: skip
-        self.path, self.send, self.is_up = Path(plan["output"]), send, False
-        self.cell_began, self.next_save = 0.0, 0.0
-
-    def started(self, notebook: nbformat.NotebookNode) -> None:
-        """The kernel is up."""
-        self.is_up = True
-        self.send(total=len(notebook.cells))
-
-    def begun(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
-        """A cell begins."""
-        self.send(last_cell=cell_index)
-        self.cell_began = time.monotonic()
-
-    def ended(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict) -> None:
-        """A cell ended, well or not: what it recorded shall survive whatever the next one does."""
-        self.send(done=[cell_index, round(time.monotonic() - self.cell_began, 3)])
-        for output in cell.outputs:
-            if output.output_type == "stream":
-                output.text = overwritten("".join(output.text))
-        self.save()
+        self.path, self.send = Path(plan["output"]), send
+        self.is_up, self.next_save = False, 0.0
 
     def process_message(self, msg: dict, cell: nbformat.NotebookNode, cell_index: int) -> Any:
         """Take a message; a display whose content has the wrong types is kept as text."""
@@ -102,10 +83,22 @@ class Client(NotebookClient):
         write_text(self.path, nbformat.writes(self.nb) + "\n")
         self.next_save = time.monotonic() + max(SAVE_EVERY, 10 * (time.monotonic() - began))
 
+    def run_cell(self, index: int, cell: nbformat.NotebookNode) -> None:
+        """Execute a cell; what it recorded shall survive whatever the next one does."""
+        began = time.monotonic()
+        self.send(last_cell=index)
+        try:
+            self.execute_cell(cell, index)
+        finally:
+            self.send(done=[index, round(time.monotonic() - began, 3)])
+            for output in cell.outputs:
+                if output.output_type == "stream":
+                    output.text = overwritten("".join(output.text))
+            self.save()
+
     def facts(self) -> dict[str, Any]:
         """Device and threads, from the kernel; nothing where it does not answer as it should."""
         try:
-            self.nb.metadata["language_info"] = self.wait_for_reply(self.kc.kernel_info())["content"]["language_info"]
             reply = self.wait_for_reply(self.kc.execute("", silent=True, user_expressions={"facts": FACTS}))
             return ast.literal_eval(reply["content"]["user_expressions"]["facts"]["data"]["text/plain"])
         except Exception:
@@ -113,11 +106,14 @@ class Client(NotebookClient):
 
     def run(self) -> dict[str, Any]:
         """Execute all cells; returns the final event."""
-        status = "completed"
         with self.setup_kernel():
+            self.is_up, status = True, "completed"
+            self.send(total=len(self.nb.cells))
+            self.save()
             try:
                 for index, cell in enumerate(self.nb.cells):
-                    self.execute_cell(cell, index)
+                    if cell.cell_type == "code":
+                        self.run_cell(index, cell)
             except CellExecutionError:
                 status = "failed"
             except DeadKernelError:
@@ -125,8 +121,6 @@ class Client(NotebookClient):
             except KeyboardInterrupt:
                 self.shutdown_kernel = "immediate"
                 raise
-            finally:
-                self.save()
             return {"status": status, "facts": self.facts()}
 
 
