@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files import notebook_text
 from ..notebook.files import Notebook
 from .kernels import MARK, end_processes, jupyter_environment
 
@@ -77,32 +76,29 @@ class Outcome:
         return "starting" if self.last_cell is None else f"cell {self.last_cell + 1} of {self.total}"
 
 
-def execute(
-    request: Request, results: Path, *, stop: threading.Event, progress: Callable[[Outcome], None], workers: int = 1
-) -> Outcome:
+def execute(request: Request, results: Path, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> Outcome:
     """Execute a notebook in a process of its own and wait for its end.
 
     Args:
         results: where the executed notebook goes, under its own name, and what it saves (DEEPUNSUP_OUTPUT); absolute.
         stop: set from outside (a signal) to interrupt; whatever was done until then is kept.
         progress: called a few times a second.
-        workers: runs at work at the same time.
     """
     began, outcome, mark = time.monotonic(), Outcome(), uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="deepunsup-", ignore_cleanup_errors=True) as scratch:
-        process = _start(request, results, Path(scratch), mark, workers)
+        process = _start(request, results, Path(scratch), mark)
         try:
             reader = threading.Thread(target=_read_events, args=(process, outcome), daemon=True)
             reader.start()
             cut_short = None
             while reader.is_alive() and not cut_short:
-                reader.join(0.1)
                 outcome.seconds = time.monotonic() - began
                 progress(outcome)
                 if stop.is_set():
                     cut_short = "interrupted"
                 elif request.timeout is not None and outcome.seconds > request.timeout:
                     cut_short = "timeout"
+                reader.join(0.1)
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 process.stdin.close()  # to the worker this means "leave"
                 process.wait(GRACE)
@@ -119,12 +115,12 @@ def execute(
     return outcome
 
 
-def _start(request: Request, results: Path, scratch: Path, mark: str, workers: int) -> subprocess.Popen:
-    """Start the worker in a process group of its own, and give it its plan.
+def _start(request: Request, results: Path, scratch: Path, mark: str) -> subprocess.Popen:
+    """Start the worker in a process group of its own.
 
     It works in the scratch folder, without that on its path: a `random.py` beside a notebook is none of its business.
     """
-    environment = jupyter_environment(scratch, request.cwd, os.environ | request.environment, workers) | {
+    environment = jupyter_environment(scratch, request.cwd, os.environ | request.environment) | {
         "DEEPUNSUP_OUTPUT": str(results),
         "IPYTHONDIR": str(scratch / "ipython"),  # no start-up files, no shared history
         "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
@@ -136,16 +132,13 @@ def _start(request: Request, results: Path, scratch: Path, mark: str, workers: i
         "folder": str(request.workplace),
         "mark": mark,
     }
-    (scratch / "notebook.ipynb").write_text(notebook_text(request.notebook.content), encoding="utf-8")
+    (scratch / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    (scratch / "notebook.ipynb").write_text(json.dumps(request.notebook.content), encoding="utf-8")
     with open(scratch / "worker.log", "wb") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-P", "-m", "deepunsup_helpers.runner.run.worker"], cwd=scratch, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **OWN_GROUP,
         )  # fmt: skip
-    with contextlib.suppress(OSError):  # a worker that is gone already shows up as dead
-        process.stdin.write(json.dumps(plan).encode() + b"\n")
-        process.stdin.flush()
-    return process
 
 
 def _read_events(process: subprocess.Popen, outcome: Outcome) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..notebook.files import PACKAGE_ROOT
-from ..threads import thread_variables
 
 MARK = "DEEPUNSUP_EXECUTION"  # every process of an execution has its id here, children that left their parents too
 KERNEL = {
@@ -17,19 +16,18 @@ KERNEL = {
 }
 
 
-def jupyter_environment(scratch: Path, cwd: Path, base: Mapping[str, str], workers: int = 1) -> dict[str, str]:
+def jupyter_environment(scratch: Path, cwd: Path, base: Mapping[str, str]) -> dict[str, str]:
     """Environment of a process that starts kernels.
 
     Args:
         scratch: an existing folder that outlives the process; the kernelspec goes there.
         cwd: the folder relative paths were given against.
         base: the environment to start from.
-        workers: how many such processes run at once (see `thread_variables`).
     """
     spec = scratch / "kernels" / "python3"
     spec.mkdir(parents=True)
     (spec / "kernel.json").write_text(json.dumps(KERNEL), encoding="utf-8")
-    environment = dict(base) | thread_variables(workers, base)
+    environment = dict(base)
     environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(scratch), base.get("JUPYTER_PATH")]))
     environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else a warning in every kernel's log
     environment.pop("MPLBACKEND", None)  # a desktop backend would swallow every figure

@@ -67,9 +67,7 @@ def prepare(
     return Request(notebook, values, preset=preset, timeout=timeout, output=output, strict=strict, cwd=cwd)
 
 
-def run_notebook(
-    request: Request, *, stop: threading.Event, progress: Callable[[Outcome], None], workers: int = 1
-) -> Finished:
+def run_notebook(request: Request, *, stop: threading.Event, progress: Callable[[Outcome], None]) -> Finished:
     """Execute the request in a folder of its own and keep whatever came of it.
 
     Raises:
@@ -82,8 +80,7 @@ def run_notebook(
         write_run(folder, facts)
         defaults = {name: parameter.default for name, parameter in read_parameters(request.notebook).items()}
         write_json(folder / "parameters.json", defaults | request.values)
-        outcome = execute(request, folder, stop=stop, progress=progress, workers=workers)
-        return _keep(request, folder, facts, outcome)
+        return _keep(request, folder, facts, execute(request, folder, stop=stop, progress=progress))
     except BaseException as error:  # whatever it is, nothing stays "running"
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(OSError):

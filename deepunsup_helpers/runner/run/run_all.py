@@ -1,7 +1,10 @@
 """`run all`: every notebook of the course, one after another or several at once."""
 
+import os
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,9 +12,10 @@ import click
 
 from ..console import Progress, shown_path, stopping
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CommandError, describe, nearest
-from ..notebook.files import Notebook, course
+from ..notebook.files import course
 from ..notebook.outputs import claims_summary
 from ..notebook.parameters import read_parameters
+from ..threads import thread_variables
 from .execution import Outcome, Request
 from .folder import empty_folder
 from .result import failed_claims, print_result
@@ -31,18 +35,21 @@ def run_all(
         CommandError: no notebook has the parameter or preset, a value is wrong, or a result would be mixed with another;
             found before anything starts.
     """
-    notebooks, requests = course(cwd), []
-    check_names(notebooks, assignments, preset)
-    for notebook in notebooks:
+    notebooks = [(notebook, read_parameters(notebook)) for notebook in course(cwd)]
+    check_names("parameter", assignments, {name for _, known in notebooks for name in known})
+    check_names("preset", [preset] if preset else [], {name for notebook, _ in notebooks for name in notebook.presets})
+    requests = []
+    for notebook, known in notebooks:
         if preset and preset not in notebook.presets:
             click.echo(f"{notebook.name}: left out, it has no preset {preset!r}", err=True)
             continue
-        own = {name: assignments[name] for name in assignments.keys() & read_parameters(notebook).keys()}
+        own = {name: text for name, text in assignments.items() if name in known}
         place = str(Path(output) / notebook.name) if output is not None else None
         requests.append(prepare(notebook, own, preset, timeout=timeout, output=place, strict=strict, cwd=cwd))
     for request in requests if output is not None else []:  # the last one shall have its folder too
         empty_folder(request.output, cwd)
-    ends, interrupted = run_requests(requests, min(jobs, len(requests)))
+    threads = thread_variables(min(jobs, len(requests)), os.environ)
+    ends, interrupted = run_requests([replace(request, environment=threads) for request in requests], jobs)
     for line in summary(ends, cwd):
         click.echo(line)
     if interrupted:
@@ -50,17 +57,14 @@ def run_all(
     return 0 if all(isinstance(end, Finished) and end.exit_code == 0 for end in ends.values()) else EXIT_FAILED
 
 
-def check_names(notebooks: list[Notebook], assignments: dict[str, str], preset: str | None) -> None:
+def check_names(kind: str, names: Iterable[str], known: set[str]) -> None:
     """Raise a CommandError for a parameter or preset that no notebook has."""
-    parameters = {name for notebook in notebooks for name in read_parameters(notebook)}
-    presets = {name for notebook in notebooks for name in notebook.presets}
-    for kind, wanted, known in (("parameter", assignments, parameters), ("preset", filter(None, [preset]), presets)):
-        for name in wanted:
-            if name not in known:
-                raise CommandError(f"no notebook has a {kind} {name!r}{nearest(name, sorted(known))}")
+    for name in names:
+        if name not in known:
+            raise CommandError(f"no notebook has a {kind} {name!r}{nearest(name, sorted(known))}")
 
 
-def run_requests(requests: list[Request], workers: int) -> tuple[dict[str, Finished | str], bool]:
+def run_requests(requests: list[Request], jobs: int) -> tuple[dict[str, Finished | str], bool]:
     """Run them, so many at once, and say how each ended.
 
     Returns:
@@ -69,8 +73,8 @@ def run_requests(requests: list[Request], workers: int) -> tuple[dict[str, Finis
     ends: dict[str, Finished | str] = {}
     latest: dict[str, Outcome] = {}  # where those under way are
     line = Progress("")
-    with stopping() as stop, ThreadPoolExecutor(max_workers=workers) as pool:
-        pending = {pool.submit(run_one, request, stop, latest, workers): request for request in requests}
+    with stopping() as stop, ThreadPoolExecutor(max_workers=jobs) as pool:
+        pending = {pool.submit(run_one, request, stop, latest): request for request in requests}
         while pending:
             for future in wait(pending, timeout=0.2, return_when="FIRST_COMPLETED").done:
                 request = pending.pop(future)
@@ -83,13 +87,12 @@ def run_requests(requests: list[Request], workers: int) -> tuple[dict[str, Finis
         return {request.notebook.name: ends[request.notebook.name] for request in requests}, stop.is_set()
 
 
-def run_one(request: Request, stop: threading.Event, latest: dict[str, Outcome], workers: int) -> Finished | str:
+def run_one(request: Request, stop: threading.Event, latest: dict[str, Outcome]) -> Finished | str:
     """One run, whose progress goes into `latest`; what cannot even start becomes a line of text."""
     if stop.is_set():
         return "not started"
     try:
-        progress = partial(latest.__setitem__, request.notebook.name)
-        return run_notebook(request, stop=stop, progress=progress, workers=workers)
+        return run_notebook(request, stop=stop, progress=partial(latest.__setitem__, request.notebook.name))
     except Exception as error:
         return describe(error)
 

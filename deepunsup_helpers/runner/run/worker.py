@@ -1,7 +1,7 @@
 """The process that executes one notebook: `python -P -m deepunsup_helpers.runner.run.worker`.
 
-Its first line of standard input is the plan (JSON), the notebook lies in its working directory; the end of standard input
-means "stop". What happens is told on standard output, one JSON event a line, in the words of execution.Outcome:
+Its working directory holds plan.json and notebook.ipynb; the end of standard input means "stop". What happens is told on
+standard output, one JSON event a line, in the words of execution.Outcome:
 
     {"total": 38}                          the kernel is up
     {"last_cell": 3}                       cell 3 begins
@@ -186,7 +186,7 @@ def stop_with_input() -> None:
 
 def main() -> None:
     """Read the plan, execute, send the end, leave without waiting for anything."""
-    plan = json.loads(sys.stdin.buffer.readline())
+    plan = json.loads(Path("plan.json").read_text(encoding="utf-8"))
     events = os.fdopen(os.dup(1), "w", encoding="utf-8")  # not inherited by the kernel
     os.dup2(2, 1)  # what libraries print goes to the log
 
