@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -60,18 +59,20 @@ def _copy_beside(folder: Path, work: Path) -> None:
 
 
 def start_lab(work: Path, *, browser: bool, port: int | None, cwd: Path) -> int:
-    """JupyterLab in `work`, with this interpreter as its kernel, until it ends or we do; returns its exit code."""
-    arguments = [f"--ServerApp.root_dir={work}"] + ([] if browser else ["--no-browser"])
-    arguments += [f"--port={port}"] if port else []
+    """Become JupyterLab in `work`, with this interpreter as its kernel: so nothing outlives the command.
+
+    Returns:
+        on Windows, where a program cannot become another one, JupyterLab's exit code; else it does not return.
+    """
+    command = [sys.executable, "-P", "-m", "jupyterlab", f"--ServerApp.root_dir={work}"]
+    command += [] if browser else ["--no-browser"]
+    command += [f"--port={port}"] if port else []
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; the server listens on this machine only
-        arguments.append("--allow-root")
-    with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
-        signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's, which asks first
-        server = subprocess.Popen(
-            [sys.executable, "-P", "-m", "deepunsup_helpers.runner.course.server", *arguments], cwd=work,
-            env=jupyter_environment(Path(scratch), cwd, os.environ),
-        )  # fmt: skip
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), lambda *_: server.terminate())
-        return server.wait()
+        command.append("--allow-root")
+    environment = jupyter_environment(work / ".kernel", cwd, os.environ)
+    os.chdir(work)
+    sys.stdout.flush()
+    if os.name != "nt":
+        os.execve(sys.executable, command, environment)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is JupyterLab's, which asks first
+    return subprocess.call(command, env=environment)

@@ -8,7 +8,7 @@ import nbformat
 from ..errors import CommandError
 from ..files import notebook_text
 
-REGION = re.compile(r"^([ \t]*)### BEGIN SOLUTION[ \t]*\n(.*?)^[ \t]*### END SOLUTION[ \t]*$", re.MULTILINE | re.DOTALL)
+REGION = re.compile(r"(?ms)^([ \t]*)### BEGIN SOLUTION\s*?\n(.*?)^[ \t]*### END SOLUTION\s*?$")
 MARKER = re.compile(r"#+[ \t]*(BEGIN|END)[ \t]+SOLUTION.*", re.IGNORECASE)
 BLANK = 'raise NotImplementedError("replace this line with your answer")'
 

@@ -20,12 +20,12 @@ def jupyter_environment(scratch: Path, cwd: Path, base: Mapping[str, str]) -> di
     """Environment of a process that starts kernels.
 
     Args:
-        scratch: an existing folder that outlives the process; the kernelspec goes there.
+        scratch: a folder that outlives the process; the kernelspec goes there.
         cwd: the folder relative paths were given against.
         base: the environment to start from.
     """
     spec = scratch / "kernels" / "python3"
-    spec.mkdir(parents=True)
+    spec.mkdir(parents=True, exist_ok=True)
     (spec / "kernel.json").write_text(json.dumps(KERNEL), encoding="utf-8")
     environment = dict(base)
     environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(scratch), base.get("JUPYTER_PATH")]))
