@@ -9,13 +9,11 @@ from normalise import normalised
 
 from deepunsup_helpers.runner.cli import main
 from deepunsup_helpers.runner.console import Progress, stopping
-from deepunsup_helpers.runner.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_STOPPED, CommandError
+from deepunsup_helpers.runner.errors import EXIT_FAILED, CommandError
 from deepunsup_helpers.runner.files import notebook_text, write_text
 from deepunsup_helpers.runner.notebook.digest import code_digest
 from deepunsup_helpers.runner.notebook.files import Notebook, find_notebook, read_notebook
-from deepunsup_helpers.runner.notebook.outputs import collect, find_failure
-from deepunsup_helpers.runner.run.execution import Outcome, Request
-from deepunsup_helpers.runner.run.execution import execute as execute_request
+from deepunsup_helpers.runner.run.run import Finished, Request, run_notebook
 from deepunsup_helpers.runner.threads import thread_variables
 
 
@@ -27,36 +25,30 @@ def run_defaults(notebook: Notebook, variables: dict[str, str] | None = None) ->
     Raises:
         CommandError: it did not complete, or a claim does not hold.
     """
+    threads = thread_variables(1, os.environ, fixed=True)
+    environment = threads | {"DEEPUNSUP_PRODUCTS": "default"} | (variables or {})
+    progress = Progress(notebook.name)
     with tempfile.TemporaryDirectory(prefix="deepunsup-") as scratch:
-        threads = thread_variables(1, os.environ, fixed=True)
-        request = Request(notebook, {}, environment=threads | {"DEEPUNSUP_PRODUCTS": "default"} | (variables or {}))
-        progress = Progress(notebook.name)
         try:
             with stopping() as stop:
-                outcome = execute_request(request, Path(scratch), stop=stop, progress=progress)
+                request = Request(notebook, {}, output=scratch, environment=environment)
+                finished = run_notebook(request, stop=stop, progress=progress)
         finally:
             progress.clear()
-        output = Path(scratch) / notebook.path.name
-        content = read_notebook(output).content if output.exists() else {"cells": []}
-    require_completed(notebook, outcome, content["cells"])
-    return content, outcome.seconds
+        require_completed(finished)
+        return read_notebook(Path(scratch) / notebook.path.name).content, finished.seconds
 
 
-def require_completed(notebook: Notebook, outcome: Outcome, cells: list[dict]) -> None:
+def require_completed(finished: Finished) -> None:
     """Raise a CommandError that says why a run is not good enough to be stored or measured."""
-    recorded = collect(cells)
-    problems = recorded.problems + [
-        f"Does not hold: {claim['text']}" for claim in recorded.claims if claim["holds"] is False
-    ]
-    if outcome.status == "completed" and not problems:
+    problems = [*finished.recorded.problems, *(f"Does not hold: {text}" for text in finished.broken)]
+    if finished.status == "completed" and not problems:
         return
-    failure = None if outcome.status == "completed" else find_failure(cells, outcome.last_cell)
-    reason = (failure.error if failure else "") or outcome.message or " ".join(problems)
-    where = f" in {failure.place}" if failure else ""
-    code = {"interrupted": EXIT_INTERRUPTED, "died": EXIT_STOPPED}.get(outcome.status, EXIT_FAILED)
-    status = "failed" if outcome.status == "completed" else outcome.status
-    text = f"{notebook.name}: {status}{where}{': ' * bool(reason)}{reason.rstrip('.')}. The file is unchanged."
-    raise CommandError(text, exit_code=code)
+    status = "failed" if finished.status == "completed" else finished.status
+    where = f" in {finished.failure.place}" if finished.failure else ""
+    reason = (finished.failure.error if finished.failure else "") or finished.message or " ".join(problems)
+    text = f"{finished.name}: {status}{where}{': ' * bool(reason)}{reason.rstrip('.')}. The file is unchanged."
+    raise CommandError(text, exit_code=finished.exit_code or EXIT_FAILED)
 
 
 @click.command()
