@@ -50,9 +50,18 @@ class Client(NotebookClient):
         super().__init__(
             notebook, kernel_name="python3", startup_timeout=60, iopub_timeout=60, raise_on_iopub_timeout=True,
             store_widget_state=False, record_timing=False, resources={"metadata": {"path": plan["folder"]}},
+            on_cell_executed=self.ended,
         )  # fmt: skip
         self.path, self.send = Path(plan["output"]), send
-        self.is_up, self.next_save = False, 0.0
+        self.is_up, self.began, self.next_save = False, 0.0, 0.0
+
+    def ended(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: dict) -> None:
+        """A cell ended, well or not: what it recorded shall survive whatever the next one does."""
+        self.send(done=[cell_index, round(time.monotonic() - self.began, 3)])
+        for output in cell.outputs:
+            if output.output_type == "stream":
+                output.text = overwritten("".join(output.text))
+        self.save()
 
     def process_message(self, msg: dict, cell: nbformat.NotebookNode, cell_index: int) -> Any:
         """Take a message; a display whose content has the wrong types is kept as text."""
@@ -83,19 +92,6 @@ class Client(NotebookClient):
         write_text(self.path, nbformat.writes(self.nb) + "\n")
         self.next_save = time.monotonic() + max(SAVE_EVERY, 10 * (time.monotonic() - began))
 
-    def run_cell(self, index: int, cell: nbformat.NotebookNode) -> None:
-        """Execute a cell; what it recorded shall survive whatever the next one does."""
-        began = time.monotonic()
-        self.send(last_cell=index)
-        try:
-            self.execute_cell(cell, index)
-        finally:
-            self.send(done=[index, round(time.monotonic() - began, 3)])
-            for output in cell.outputs:
-                if output.output_type == "stream":
-                    output.text = overwritten("".join(output.text))
-            self.save()
-
     def facts(self) -> dict[str, Any]:
         """Device and threads, from the kernel; nothing where it does not answer as it should."""
         try:
@@ -109,11 +105,12 @@ class Client(NotebookClient):
         with self.setup_kernel():
             self.is_up, status = True, "completed"
             self.send(total=len(self.nb.cells))
-            self.save()
             try:
                 for index, cell in enumerate(self.nb.cells):
                     if cell.cell_type == "code":
-                        self.run_cell(index, cell)
+                        self.send(last_cell=index)
+                        self.began = time.monotonic()
+                        self.execute_cell(cell, index)
             except CellExecutionError:
                 status = "failed"
             except DeadKernelError:
@@ -121,6 +118,8 @@ class Client(NotebookClient):
             except KeyboardInterrupt:
                 self.shutdown_kernel = "immediate"
                 raise
+            finally:
+                self.save()
             return {"status": status, "facts": self.facts()}
 
 
