@@ -67,7 +67,7 @@ def params(nb: str) -> None:
 @click.option("--jobs", type=COUNT, default=1, metavar="N", help="With `all`: notebooks at once.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if a claim of the notebook does not hold.")
 def run(nb: str, jobs: int, **options) -> None:
-    """Run notebook NB, or `all` of them, and write a report."""
+    """Run notebook NB, or `all` of them, and write a report: below runs/, or see -o. -p may be repeated."""
     if nb == "all":
         from .run.run_all import run_all
 
