@@ -250,9 +250,8 @@ class Sweep:
     def _mean(self, trials: list[Trial], metric: str | None) -> float | None:
         """The metric's mean over a draw's trials; None unless all of them recorded it."""
         rows = [self.rows.get(trial.key) for trial in trials]
-        if not all(row and row.completed and metric in row.metrics for row in rows):
-            return None
-        return mean_of([row.metrics[metric] for row in rows])
+        values = [row.metrics[metric] for row in rows if row and row.completed and metric in row.metrics]
+        return mean_of(values) if len(values) == len(trials) else None
 
     def _finish(self, minimize: str | None) -> SweepResult:
         """Write the tables and the summary, and say how it went."""

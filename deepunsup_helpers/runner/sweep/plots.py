@@ -49,7 +49,7 @@ def metric_plot(axis: str, found: list[Configuration], axes: list[str], metrics:
             panel.remove()
         if len(kinds) > 1:
             handles = [Line2D([], [], color=colour, marker="o", ms=4) for _, colour in zip(kinds, COLOURS)]
-            figure.legend(handles, list(kinds), loc="outside lower center", ncols=min(4, len(kinds)))
+            figure.legend(handles, list(kinds), loc="outside lower center", ncols=columns)
         stream = io.BytesIO()
         figure.savefig(stream, dpi=140, format="png")
     return stream.getvalue()

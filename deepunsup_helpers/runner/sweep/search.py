@@ -1,6 +1,7 @@
 """Draws from ranges: at random, or by Optuna towards the smallest value of a metric."""
 
 import ast
+import contextlib
 import importlib.util
 import random
 from collections.abc import Generator
@@ -68,17 +69,10 @@ def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: s
 
 def recorded_names(notebook: Notebook) -> set[str] | None:
     """The names that the notebook's `record(...)` calls give; None where one gives them by `**`."""
-    names: set[str] = set()
+    names: set[str | None] = set()
     for cell in notebook.cells:
-        if cell.get("cell_type") != "code":
-            continue
-        try:
-            tree = ast.parse(source_of(cell))
-        except SyntaxError:  # a line of IPython's
-            continue
-        for call in ast.walk(tree):
-            if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
-                if any(keyword.arg is None for keyword in call.keywords):
-                    return None
-                names |= {keyword.arg for keyword in call.keywords}
-    return names - {"interrupted"}  # a remark, not a metric
+        with contextlib.suppress(SyntaxError):  # a line of IPython's
+            for call in ast.walk(ast.parse(source_of(cell) if cell.get("cell_type") == "code" else "")):
+                if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
+                    names |= {keyword.arg for keyword in call.keywords}
+    return None if None in names else names - {"interrupted"}  # a remark, not a metric
