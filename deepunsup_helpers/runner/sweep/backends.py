@@ -3,14 +3,18 @@
 import importlib.util
 import math
 import os
-import threading
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
+
+from joblib import Parallel, delayed, parallel_config
 
 from ..errors import CommandError
 from .trial import Trial, package_digest, run_trial
@@ -22,55 +26,36 @@ CLUSTERS = {"dask": "distributed", "ray": "ray"}  # name to the library that it 
 
 @dataclass(frozen=True)
 class Engine:
-    """A way to compute trials.
+    """A way to compute trials."""
 
-    Args:
-        backend: joblib's. On this machine threads do, since each run is a process of its own.
-        jobs: trials at once; `side_by_side` of them on one machine.
-    """
-
-    backend: str = "threading"
-    jobs: int = 1
-    side_by_side: int = 1
+    backend: str  # joblib's; on this machine threads do, since each run is a process of its own
+    jobs: int  # trials at once
+    side_by_side: int  # of them on one machine
 
     def run(self, trials: list[Trial], poll: Callable[[], None]) -> dict[str, str]:
-        """Compute the trials; returns what `run_trial` says of each key. `poll` is called all the while.
-
-        Raises:
-            CommandError: the backend itself failed.
-        """
-        ends: dict[str, str] = {}
-        problem: list[BaseException] = []
+        """What `run_trial` says of each trial's key; `poll` is called all the while."""
+        ends: Future[list[str]] = Future()
 
         def work() -> None:
-            from joblib import Parallel, delayed, parallel_config
-
             try:
                 with parallel_config(backend=self.backend, n_jobs=self.jobs):
-                    ends.update(
-                        Parallel(batch_size=1, pre_dispatch=self.jobs)(delayed(run_trial)(trial) for trial in trials)
-                    )
+                    parallel = Parallel(batch_size=1, pre_dispatch=self.jobs)
+                    ends.set_result(parallel(delayed(run_trial)(trial) for trial in trials))
             except BaseException as error:
-                problem.append(error)
+                ends.set_exception(error)
 
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        while thread.is_alive():
-            thread.join(POLL)
+        Thread(target=work, daemon=True).start()
+        while not wait([ends], timeout=POLL).done:
             poll()
-        if problem:
-            reason = f"{type(problem[0]).__name__}: {problem[0]}"
+        if error := ends.exception():
+            reason = f"{type(error).__name__}: {error}"
             raise CommandError(f"the {self.backend} backend failed ({reason}). Finished runs are kept: give the same "
-                               "command again to go on.", exit_code=1) from problem[0]  # fmt: skip
-        return ends
+                               "command again to go on.", exit_code=1) from error  # fmt: skip
+        return dict(zip((trial.key for trial in trials), ends.result()))
 
 
 def check_backend(backend: str, address: str | None) -> None:
-    """Find out, before anything is asked of it, that a backend can be had.
-
-    Raises:
-        CommandError: there is none of that name, its library is not installed, or an address is missing or superfluous.
-    """
+    """Find out before anything is asked of it that a backend can be had, or raise a CommandError."""
     if backend == "local":
         if address:
             raise CommandError("--address is a cluster's: give --backend dask or --backend ray with it.")
@@ -86,20 +71,16 @@ def check_backend(backend: str, address: str | None) -> None:
 
 @contextmanager
 def open_engine(backend: str, *, jobs: int | None, address: str | None, output: Path) -> Iterator[Engine]:
-    """Connect to a backend and, on a cluster, have every machine show that it can do the work.
+    """Connect to a backend and, on a cluster, have every machine show that it can work in the folder `output`.
 
-    Args:
-        jobs: runs at once; None is one here, and on a cluster as many as it has room for.
-        output: the sweep's folder, which every machine must be able to write to.
-    Raises:
-        CommandError: no answer, or a machine without the package or the folder.
+    `jobs` is one if it is None, and on a cluster as many as it has room for.
     """
     if backend == "local":
-        yield Engine(jobs=jobs or 1, side_by_side=jobs or 1)
+        yield Engine("threading", jobs=jobs or 1, side_by_side=jobs or 1)
         return
     with (dask_cluster if backend == "dask" else ray_cluster)(address, output) as room:
         jobs = min(jobs or sum(room.values()), sum(room.values()))
-        yield Engine(backend=backend, jobs=jobs, side_by_side=math.ceil(jobs / len(room)))
+        yield Engine(backend, jobs=jobs, side_by_side=math.ceil(jobs / len(room)))
 
 
 @contextmanager
@@ -142,12 +123,11 @@ def ray_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
 
     def ask(probe: Callable, *values: str) -> dict[str, Any]:
         remote = ray.remote(num_cpus=0, max_retries=0)(probe)
-        places = {
-            node["NodeManagerHostname"]: NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes
-        }
-        asked = {name: remote.options(scheduling_strategy=place).remote(*values) for name, place in places.items()}
         answers: dict[str, Any] = {}
-        for name, reference in asked.items():
+        for node in nodes:
+            place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            answers[node["NodeManagerHostname"]] = remote.options(scheduling_strategy=place).remote(*values)
+        for name, reference in answers.items():
             try:
                 answers[name] = ray.get(reference, timeout=6 * PATIENCE)
             except Exception as error:
@@ -166,11 +146,20 @@ def ray_cluster(address: str, output: Path) -> Iterator[dict[str, int]]:
             ray.shutdown()
 
 
-def make_probe() -> Callable[[str, str], str]:
-    """A function that travels by value, since a machine without the package could not even receive one of ours."""
+def check_machines(output: Path, ask: Callable[..., Mapping[str, Any]]) -> None:
+    """Find out whether every machine has this package and shares the sweep's folder.
+
+    Args:
+        ask: calls a function with two texts on every machine; returns each one's answer, or error.
+    Raises:
+        CommandError: names each machine and what it lacks.
+    """
 
     def probe(output: str, token: str) -> str:
-        """The digest of the package on this machine, or what is missing there."""
+        """The digest of the package on this machine, or what is missing there.
+
+        A function within a function travels by value: a machine without the package could receive no other of ours.
+        """
         import os
         import tempfile
 
@@ -186,29 +175,19 @@ def make_probe() -> Callable[[str, str], str]:
         except OSError as error:
             return f"it cannot write to {output} ({error.strerror})"
 
-    return probe
-
-
-def check_machines(output: Path, ask: Callable[..., Mapping[str, Any]]) -> None:
-    """Find out whether every machine has this package and shares the sweep's folder.
-
-    Args:
-        ask: calls a function with two texts on every machine; returns each one's answer, or error.
-    Raises:
-        CommandError: names each machine and what it lacks.
-    """
     token = output / "status" / f"{uuid.uuid4().hex}.probe"
     token.touch()
     try:
-        answers = ask(make_probe(), str(output), token.name)
+        answers = ask(probe, str(output), token.name)
     finally:
         token.unlink(missing_ok=True)
     digest, problems = package_digest(), []
     for machine, answer in answers.items():
         if isinstance(answer, BaseException):
-            problems.append(f"{machine}: {type(answer).__name__}: {str(answer).strip().rpartition(chr(10))[2]}")
-        elif answer != digest:
-            older = "it has another version of deepunsup; install the one you have here"
-            problems.append(f"{machine}: {older if len(answer) == len(digest) and ' ' not in answer else answer}")
+            answer = f"{type(answer).__name__}: {str(answer).strip().rpartition(chr(10))[2]}"
+        elif re.fullmatch("[0-9a-f]{64}", answer) and answer != digest:
+            answer = "it has another version of deepunsup; install the one you have here"
+        if answer != digest:
+            problems.append(f"  {machine}: {answer}")
     if problems:
-        raise CommandError("the cluster cannot run the sweep:\n" + "\n".join(f"  {line}" for line in problems))
+        raise CommandError("\n".join(["the cluster cannot run the sweep:", *problems]))

@@ -76,33 +76,30 @@ def read_axes(notebook: Notebook, *, preset: str | None, requested: Mapping[str,
         CommandError: unknown name, wrong type, a value outside the choices, a missing file, an empty range, too many trials.
     """
     parameters = read_parameters(notebook)
-    fixed = chosen_values(notebook, preset, {}, cwd)
-    swept: dict[str, list] = {}
-    drawn: dict[str, Span] = {}
+    axes = Axes(fixed=chosen_values(notebook, preset, {}, cwd), swept={}, drawn={})
     for name, value in requested.items():
         parameter = known(notebook, parameters, name)
         axis = from_words(parameter, value) if isinstance(value, str) else from_values(parameter, value)
-        fixed.pop(name, None)
-        if isinstance(axis, Span):
-            for end in (axis.low, axis.high):
-                check_choice(parameter, end)
-            drawn[name] = axis
-            continue
-        for value in axis:
+        for value in [axis.low, axis.high] if isinstance(axis, Span) else axis:
             check_choice(parameter, value)
-        axis = _different([absolute(value, cwd) for value in axis])
-        if len(axis) == 1:
-            fixed[name] = axis[0]
+        axes.fixed.pop(name, None)
+        if isinstance(axis, Span):
+            axes.drawn[name] = axis
+            continue
+        values = [absolute(value, cwd) for value in axis]
+        values = list({json.dumps(value): value for value in values}.values())  # each once; True is not 1
+        if len(values) > 1:
+            axes.swept[name] = values
         else:
-            swept[name] = axis
-    trials = math.prod(map(len, swept.values()))
+            axes.fixed[name] = values[0]
+    trials = math.prod(map(len, axes.swept.values()))
     if trials > MOST_VALUES:
         raise CommandError(f"{trials:,} combinations are more than {MOST_VALUES:,}: give fewer values, or draw with "
                            "--sample N.")  # fmt: skip
-    if fixed.get("checkpoint") and (trials > 1 or drawn):
+    if axes.fixed.get("checkpoint") and (trials > 1 or axes.drawn):
         raise CommandError("checkpoint: all runs of the sweep would go on from the same file; leave it out (a sweep that "
                            "is started again does not repeat its finished runs).")  # fmt: skip
-    return Axes(fixed=fixed, swept=swept, drawn=drawn)
+    return axes
 
 
 def from_words(parameter: Parameter, text: str) -> list | Span:
@@ -110,17 +107,13 @@ def from_words(parameter: Parameter, text: str) -> list | Span:
 
     Commas separate values; `2..5` is 2, 3, 4, 5; brackets hold a JSON list, which is one value; a quoted text is
     taken as it is; `1e-4:1e-2` (and `:log`) is a range to draw from.
-
-    Raises:
-        CommandError: an empty value, a range that counts down, a value of the wrong type.
     """
     span = SPAN.fullmatch(text.strip())
     if span and not isinstance(parameter.default, str):
         return _span(parameter, *span.groups())
     values = []
     for item in split_commas(parameter, text):
-        whole = WHOLE_RANGE.fullmatch(item)
-        if whole:
+        if whole := WHOLE_RANGE.fullmatch(item):
             values += _whole_range(parameter, int(whole[1]), int(whole[2]))
         else:
             values.append(from_text(parameter, item[1:-1] if item[:1] in "'\"" else item))
@@ -199,17 +192,8 @@ def from_values(parameter: Parameter, value: Any) -> list:
             for value in values]  # fmt: skip
 
 
-def _different(values: list) -> list:
-    """The values without repetitions, in order (True and 1 differ, unhashable ones are welcome)."""
-    return list({json.dumps(value, default=repr): value for value in values}.values())
-
-
 def read_parameter_file(path: Path) -> dict[str, Any]:
-    """The values in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values.
-
-    Raises:
-        CommandError: no such file, not YAML, or not a table.
-    """
+    """The values in a YAML (or JSON) file: `name: text in the command line's grammar`, a value, or a list of values."""
     import yaml
 
     try:

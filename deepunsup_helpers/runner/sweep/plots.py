@@ -1,13 +1,13 @@
 """The pictures of a sweep's summary: every metric against one parameter; small copies of the runs' main figures."""
 
-import base64
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..report.page import shown
-from .table import Configuration, mean_of
+from .table import Configuration, label, mean_of
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5A5A5A")  # Okabe & Ito, as in the course
 MOST_PLACES = 12  # that a line joins
@@ -19,8 +19,8 @@ LOOK = {
 }  # fmt: skip
 
 
-def metric_plot(axis: str, found: list[Configuration], axes: list[str], metrics: list[str]) -> str:
-    """Every metric against one swept parameter, a panel each, as PNG in base64.
+def metric_plot(axis: str, found: list[Configuration], axes: list[str], metrics: list[str]) -> bytes:
+    """Every metric against one swept parameter, a panel each, as a PNG.
 
     A dot is a run; a line joins the means of configurations that differ in this parameter alone or, where there are more
     of these than colours, of all.
@@ -29,32 +29,30 @@ def metric_plot(axis: str, found: list[Configuration], axes: list[str], metrics:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    others = [name for name in axes if name != axis]
     kinds: dict[str, list[Configuration]] = {}
     for one in found:
-        kinds.setdefault(" ".join(f"{name}={shown(one.values[name])}" for name in others), []).append(one)
+        kinds.setdefault(label({name: one.values[name] for name in axes if name != axis}), []).append(one)
     kinds = kinds if len(kinds) <= len(COLOURS) else {"": found}
     position, dress = positions([one.values[axis] for one in found])
     columns = min(3, len(metrics))
-    lines = -(-len(metrics) // columns)
+    lines = math.ceil(len(metrics) / columns)
     with rc_context(LOOK):
         figure = Figure(figsize=(3.1 * columns, 2.5 * lines), layout="constrained")
         panels = figure.subplots(lines, columns, squeeze=False)
         for panel, metric in zip(panels.flat, metrics):
             for kind, colour in zip(kinds.values(), COLOURS):
-                dots = [(position(one.values[axis]), row.metrics[metric]) for one in kind for row in one.completed
-                        if metric in row.metrics]  # fmt: skip
-                draw(panel, dots, colour)
+                draw(panel, [(position(one.values[axis]), row.metrics[metric]) for one in kind for row in one.completed
+                             if metric in row.metrics], colour)  # fmt: skip
             panel.set(xlabel=axis, title=metric)
             dress(panel)
         for panel in panels.flat[len(metrics) :]:
             panel.remove()
         if len(kinds) > 1:
             handles = [Line2D([], [], color=colour, marker="o", ms=4) for _, colour in zip(kinds, COLOURS)]
-            figure.legend(handles, list(kinds), loc="outside lower center", ncols=min(4, len(kinds)))
+            figure.legend(handles, list(kinds), loc="outside lower center", ncols=columns)
         stream = io.BytesIO()
         figure.savefig(stream, dpi=140, format="png")
-    return base64.b64encode(stream.getvalue()).decode()
+    return stream.getvalue()
 
 
 def draw(panel: Any, dots: list[tuple[float, float]], colour: str) -> None:
@@ -95,16 +93,16 @@ def positions(values: list[Any]) -> tuple[Callable[[Any], float], Callable[[Any]
     return lambda value: float(order.index(repr(value))), name_ticks
 
 
-def thumbnail(path: Path) -> str | None:
-    """A PNG made small, in base64; None where it cannot be read."""
+def thumbnail(path: Path) -> bytes | None:
+    """A small PNG of a picture; None where it cannot be read."""
     from PIL import Image
 
+    stream = io.BytesIO()
     try:
         with Image.open(path) as image:
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL, 4 * THUMBNAIL))
-            stream = io.BytesIO()
             small.quantize(128).save(stream, format="PNG", optimize=True)
     except Exception:  # a damaged picture can raise anything
         return None
-    return base64.b64encode(stream.getvalue()).decode()
+    return stream.getvalue()

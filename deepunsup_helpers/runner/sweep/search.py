@@ -1,73 +1,56 @@
 """Draws from ranges: at random, or by Optuna towards the smallest value of a metric."""
 
 import ast
+import contextlib
 import importlib.util
-import json
 import random
+from collections.abc import Generator
 from typing import Any
 
 from ..errors import CommandError, nearest
 from ..notebook.files import Notebook, source_of
 from .grid import Axes
 
+# Batches of draws; whoever computes a batch sends back the metric of each of its draws, None where its runs failed.
+Draws = Generator[list[dict[str, Any]], list[float | None], None]
 
-def random_draws(axes: Axes, count: int, seed: int) -> list[dict[str, Any]]:
-    """`count` draws; the same for the same seed, so that a sweep can be resumed."""
+
+def random_draws(axes: Axes, *, count: int, seed: int) -> Draws:
+    """`count` draws at once; the same for the same seed, so that a sweep can be resumed."""
     generator = random.Random(seed)
-    return [{name: span.draw(generator.random()) for name, span in axes.drawn.items()} for _ in range(count)]
+    yield [{name: span.draw(generator.random()) for name, span in axes.drawn.items()} for _ in range(count)]
 
 
-class OptunaSearch:
-    """Draws chosen from the results of those before (the tree-structured Parzen estimator), `count` with the known ones.
+def optuna_draws(axes: Axes, *, count: int, seed: int, known: list[dict[str, Any]], batch: int) -> Draws:
+    """The known draws, then, by `batch`, as many as `count` lacks, chosen by the tree-structured Parzen estimator.
 
     Nothing is kept but the trials themselves: a resumed sweep first computes again what is missing of the draws that it
-    finds, tells them, and goes on from there.
-
-    Source: Akiba and others 2019, arXiv:1907.10902.
+    finds. Source: Akiba and others 2019, arXiv:1907.10902.
     """
+    import optuna
+    from optuna.distributions import FloatDistribution, IntDistribution
 
-    def __init__(self, axes: Axes, *, count: int, seed: int, known: int):
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._optuna, self._spans, self._left = optuna, axes.drawn, count - known
-        sampler = optuna.samplers.TPESampler(
-            seed=seed + known, constant_liar=True
-        )  # the same seed draws the same again
-        self._study = optuna.create_study(sampler=sampler)
-        whole, real = optuna.distributions.IntDistribution, optuna.distributions.FloatDistribution
-        self._ranges = {name: (whole if span.whole else real)(span.low, span.high, log=span.log)
-                        for name, span in axes.drawn.items()}  # fmt: skip
-        self._asked: dict[str, Any] = {}  # Optuna's trial of each draw that has no result yet
-
-    def ask(self, most: int) -> list[dict[str, Any]]:
-        """Up to `most` new draws; none when there are enough."""
-        draws = []
-        for _ in range(min(most, self._left)):
-            trial = self._study.ask(self._ranges)
-            draws.append({name: span.inside(trial.params[name]) for name, span in self._spans.items()})
-            self._asked[json.dumps(draws[-1])] = trial
-        self._left -= len(draws)
-        return draws
-
-    def tell(self, drawn: dict[str, Any], value: float | None) -> None:
-        """The metric of a draw, or None where its runs failed; then its neighbourhood is avoided."""
-        states = self._optuna.trial.TrialState
-        trial = self._asked.pop(json.dumps(drawn), None)
-        if trial:
-            self._study.tell(trial, value, state=states.PRUNED if value is None else None)
-        else:
-            state = states.PRUNED if value is None else states.COMPLETE
-            make = self._optuna.trial.create_trial
-            self._study.add_trial(make(params=drawn, distributions=self._ranges, value=value, state=state))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(
+        seed=seed + len(known), constant_liar=True
+    )  # else it would repeat the known ones
+    study = optuna.create_study(sampler=sampler)
+    ranges = {name: (IntDistribution if span.whole else FloatDistribution)(span.low, span.high, log=span.log)
+              for name, span in axes.drawn.items()}  # fmt: skip
+    for draw in known:
+        study.enqueue_trial(draw)
+    left = max(count, len(known))
+    while left:
+        trials = [study.ask(ranges) for _ in range(min(len(known) or batch, left))]
+        new = [{name: span.inside(trial.params[name]) for name, span in axes.drawn.items()} for trial in trials]
+        values = yield known or new
+        for trial, value in zip(trials, values):
+            study.tell(trial, value, state=optuna.trial.TrialState.PRUNED if value is None else None)
+        left, known = left - len(trials), []
 
 
 def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: str | None) -> None:
-    """Find out before the first run that a search makes sense.
-
-    Raises:
-        CommandError: a range without --sample or the reverse, no Optuna, a metric that the notebook never records.
-    """
+    """Find out before the first run that a search makes sense, or raise a CommandError."""
     if axes.drawn and sample is None:
         name = next(iter(axes.drawn))
         raise CommandError(f"parameter {name!r} is a range to draw from: say how often with --sample N.")
@@ -86,17 +69,10 @@ def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: s
 
 def recorded_names(notebook: Notebook) -> set[str] | None:
     """The names that the notebook's `record(...)` calls give; None where one gives them by `**`."""
-    names: set[str] = set()
+    names: set[str | None] = set()
     for cell in notebook.cells:
-        if cell.get("cell_type") != "code":
-            continue
-        try:
-            tree = ast.parse(source_of(cell))
-        except SyntaxError:  # a line of IPython's
-            continue
-        for call in ast.walk(tree):
-            if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
-                if any(keyword.arg is None for keyword in call.keywords):
-                    return None
-                names |= {keyword.arg for keyword in call.keywords}
-    return names - {"interrupted"}  # a remark, not a metric
+        with contextlib.suppress(SyntaxError):  # a line of IPython's
+            for call in ast.walk(ast.parse(source_of(cell) if cell.get("cell_type") == "code" else "")):
+                if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
+                    names |= {keyword.arg for keyword in call.keywords}
+    return None if None in names else names - {"interrupted"}  # a remark, not a metric

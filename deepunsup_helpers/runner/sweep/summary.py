@@ -2,17 +2,16 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import jinja2
-from markupsafe import Markup, escape
 
 from ..console import duration
 from ..files import write_text
 from ..notebook.files import Notebook
+from ..report.html import picture
 from ..report.page import TEMPLATES, number, shown
 from .plots import LARGEST, metric_plot, thumbnail
-from .table import SEED, Configuration, Row, claim_counts, configurations, metric_names, varied
+from .table import SEED, Configuration, Row, claim_counts, configurations, label, metric_names, varied
 
 MOST_PICTURES = 60  # thumbnails of one page
 MOST_CLAIMS = 20  # lines; where there are more, what always held is left to claims.csv
@@ -27,98 +26,64 @@ def write_summary(output: Path, notebook: Notebook, rows: list[Row], others: int
         minimize: the metric that the best configuration has least of.
     """
     names, metrics, found = varied(rows), metric_names(rows), configurations(rows)
+    axes = [name for name in names if name != SEED]
+    plots, undrawn = metric_plots(found, axes, metrics)
     if minimize in metrics:
         found.sort(key=lambda one: (one.mean_and_spread(minimize) or (math.inf,))[0])
-    axes = [name for name in names if name != SEED]
+    counts = sorted(claim_counts(rows), key=lambda pair: pair[1].get("share", 2))  # what nobody asked comes last
+    broken = [pair for pair in counts if pair[1].get("share", 2) < 1]
+    claims = counts if len(counts) <= MOST_CLAIMS else broken[: 3 * MOST_CLAIMS]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True)  # fmt: skip
-    environment.filters["breakable"] = breakable
-    lines, hidden = claim_lines(rows, axes)
-    plots, undrawn = metric_plots(configurations(rows), axes, metrics)
+    environment.filters |= {"number": number, "shown": shown}
     html = environment.get_template("summary.html").render(
         notebook=notebook,
         axes=axes,
         metrics=metrics,
         seeds=len({repr(row.parameters.get(SEED)) for row in rows}),
-        several=any(len(one.completed) > 1 for one in found),
-        lines=[table_line(one, axes, metrics) for one in found],
+        found=found,
         best=minimize if minimize in metrics else None,
-        failures=[(label(row, names), row) for row in rows if not row.completed],
+        failures=[
+            (label({name: row.parameters.get(name) for name in names}), row) for row in rows if not row.completed
+        ],
         completed=sum(row.completed for row in rows),
-        claims=lines,
-        held=hidden,
+        claims=claims,
+        held=len(counts) - len(claims),
         smoke=any(row.preset == "smoke" for row in rows),
-        shared={name: shown(value) for name, value in (rows[0].parameters if rows else {}).items() if name not in names},
+        shared={name: value for name, value in (rows[0].parameters if rows else {}).items() if name not in names},
         plots=plots,
         undrawn=undrawn,
-        pictures=pictures(output, found, axes),
+        pictures=pictures(output, found[:MOST_PICTURES]),
         left_out=max(0, len(found) - MOST_PICTURES),
         others=others,
         duration=duration(sum(row.seconds for row in rows)),
         style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-    )  # fmt: skip
+    )
     write_text(output / "summary.html", html)
 
 
-def breakable(name: str) -> Markup:
-    """A name that may be broken after an underscore, so that a wide table still fits."""
-    return escape(name).replace("_", Markup("_<wbr>"))
-
-
-def label(row: Row, names: list[str]) -> str:
-    """'latent_dim=8 seed=1'."""
-    return " ".join(f"{name}={shown(row.parameters.get(name))}" for name in names) or "the only run"
-
-
-def table_line(one: Configuration, axes: list[str], metrics: list[str]) -> dict[str, Any]:
-    """A configuration's values, and each metric as mean, spread and, where not all runs have it, their number."""
-    cells = []
-    for metric in metrics:
-        mean, spread, count = one.mean_and_spread(metric) or (None, None, 0)
-        cells.append({
-            "mean": "" if mean is None else number(mean),
-            "spread": "" if spread is None else f"{spread:.2g}",
-            "short": count if 0 < count < len(one.completed) else 0,
-        })  # fmt: skip
-    return {
-        "values": [shown(one.values[name]) for name in axes],
-        "cells": cells,
-        "runs": [(shown(row.parameters.get(SEED, "run")), row) for row in one.rows],
-    }
-
-
-def claim_lines(rows: list[Row], axes: list[str]) -> tuple[list[dict[str, Any]], int]:
-    """Claims with the configurations' values, the worst first, never asked last; and how many lines are left out."""
-    lines = [counts | {"values": [shown(one.values[name]) for name in axes]} for one, counts in claim_counts(rows)]
-    lines.sort(key=lambda line: line.get("share", 2))
-    told = (
-        lines if len(lines) <= MOST_CLAIMS else [line for line in lines if line.get("share", 2) < 1][: 3 * MOST_CLAIMS]
-    )
-    return told, len(lines) - len(told)
-
-
-def metric_plots(found: list[Configuration], axes: list[str], metrics: list[str]) -> tuple[list[dict], list[str]]:
+def metric_plots(found: list[Configuration], axes: list[str], metrics: list[str]) -> tuple[dict[str, str], list[str]]:
     """A picture for each parameter that varies, and what could not be drawn."""
-    rows = [row for one in found for row in one.completed]
-    drawable = [name for name in metrics if all(abs(row.metrics.get(name, 0)) < LARGEST for row in rows)]
-    plots, undrawn = [], [f"{name} has values beyond {LARGEST:g}" for name in metrics if name not in drawable]
-    for name in axes if drawable else []:
+    found = [one for one in found if one.completed]
+    values = {name: [row.metrics.get(name, 0) for one in found for row in one.completed] for name in metrics}
+    undrawn = [name for name in metrics if max(map(abs, values[name])) >= LARGEST]
+    drawn = [name for name in metrics if name not in undrawn]
+    plots, why = {}, [f"{name} has values beyond {LARGEST:g}" for name in undrawn]
+    for axis in axes if drawn else []:
+        alt = f"A panel for each of {', '.join(drawn)} against {axis}; dots are runs, lines join means."
         try:
-            picture = metric_plot(name, [one for one in found if one.completed], axes, drawable)
+            plots[axis] = picture("image/png", metric_plot(axis, found, axes, drawn), alt=alt)
         except Exception as error:  # no picture may cost a table
-            undrawn.append(f"against {name} ({type(error).__name__}: {error})")
-        else:
-            alt = f"A panel for each of {', '.join(drawable)} against {name}; dots are runs, lines join means."
-            plots.append({"name": name, "picture": picture, "alt": alt})
-    return plots, undrawn
+            why.append(f"against {axis} ({type(error).__name__}: {error})")
+    return plots, why
 
 
-def pictures(output: Path, found: list[Configuration], axes: list[str]) -> list[dict[str, str]]:
-    """A thumbnail of each configuration's main figure (its first run's), with a link to the report."""
+def pictures(output: Path, found: list[Configuration]) -> list[tuple[Row, str, str]]:
+    """A run of each configuration that has a main figure, what it is a run of, and the figure, small."""
     shots = []
-    for one in found[:MOST_PICTURES]:
+    for one in found:
         row = next((row for row in one.completed if row.flagship), None)
-        picture = thumbnail(output / "trials" / row.key / row.flagship) if row else None
-        if picture:
-            shots.append({"title": label(row, axes), "link": f"trials/{row.key}/report.html", "picture": picture})
+        if small := row and thumbnail(output / "trials" / row.key / row.flagship):
+            title = label(one.values)
+            shots.append((row, title, picture("image/png", small, alt=f"Main figure of {title}")))
     return shots

@@ -8,7 +8,7 @@ from ..console import stopping
 from ..errors import CommandError
 
 if TYPE_CHECKING:
-    from .result import SweepResult
+    from .loop import SweepResult
 
 
 def sweep(

@@ -11,16 +11,14 @@ from typing import Any
 from deepunsup_helpers.results import plain_cell
 
 from ..files import write_text
+from ..notebook.files import require
 
 SEED = "seed"  # the parameter over which metrics are averaged
 
 
 @dataclass(frozen=True)
 class Row:
-    """One finished trial: completed, or ended in another way that `error` tells.
-
-    `claims` holds true, false or None (not asked) by the claim's text.
-    """
+    """One finished trial; `claims` holds true, false or None (not asked) by the claim's text."""
 
     key: str
     status: str
@@ -42,33 +40,25 @@ def read_row(folder: Path) -> Row | None:
     """The finished trial in a folder of `trials/`; None where there is none, or its files are damaged."""
 
     def read(name: str, kind: type) -> Any:
-        value = json.loads((folder / name).read_text(encoding="utf-8"))
-        if not isinstance(value, kind):
-            raise TypeError(name)
-        return value
+        return require(json.loads((folder / name).read_text(encoding="utf-8")), kind, name)
 
     try:
-        facts, parameters, metrics = (read(f"{name}.json", dict) for name in ("run", "parameters", "metrics"))
+        run, parameters, metrics = (read(f"{name}.json", dict) for name in ("run", "parameters", "metrics"))
         claims = read("claims.json", list) if (folder / "claims.json").exists() else []
         row = Row(
-            key=folder.name, status=facts["status"], seconds=float(facts.get("seconds") or 0.0), parameters=parameters,
+            key=folder.name, parameters=parameters, preset=run.get("preset"), seconds=float(run.get("seconds") or 0),
+            status=require(run["status"], str, "status"), flagship=require(run.get("flagship"), str | None, "flagship"),
+            error=require(run.get("error") or "; ".join(run.get("problems") or []), str, "error"),
             metrics={name: float(value) for name, value in metrics.items()},
-            error=facts.get("error") or "; ".join(facts.get("problems") or []), flagship=facts.get("flagship"),
-            preset=facts.get("preset"), claims={str(claim["text"]): claim["holds"] for claim in claims},
+            claims={str(claim["text"]): require(claim["holds"], bool | None, "holds") for claim in claims},
         )  # fmt: skip
-        sound = all(isinstance(text, str) for text in (row.status, row.error, row.flagship or ""))
-        sound = sound and all(map(math.isfinite, [row.seconds, *row.metrics.values()]))
-        return row if sound and {*row.claims.values()} <= {True, False, None} else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return row if all(map(math.isfinite, [row.seconds, *row.metrics.values()])) else None
+    except Exception:  # damage can raise anything
         return None
 
 
 def read_rows(output: Path, key_of: Callable[[Mapping[str, Any]], str]) -> tuple[list[Row], int]:
-    """Every finished trial of the folder that today's code and data would compute alike, and how many others there are.
-
-    Args:
-        key_of: the key that parameters have today.
-    """
+    """Every finished trial of the folder whose key its parameters have today, by `key_of`, and how many others."""
     rows = [row for row in map(read_row, sorted((output / "trials").glob("*"))) if row]
     current = [row for row in rows if key_of(row.parameters) == row.key]
     names = varied(current)
@@ -78,9 +68,8 @@ def read_rows(output: Path, key_of: Callable[[Mapping[str, Any]], str]) -> tuple
 
 def _order(value: Any) -> tuple:
     """Numbers by size, before everything else by its text."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (0, value, "")
-    return (1, 0, repr(value))
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, value, "") if number else (1, 0, repr(value))
 
 
 def varied(rows: list[Row]) -> list[str]:
@@ -88,6 +77,11 @@ def varied(rows: list[Row]) -> list[str]:
     names = list(rows[0].parameters) if rows else []
     found = [name for name in names if len({json.dumps(row.parameters.get(name)) for row in rows}) > 1]
     return sorted(found, key=lambda name: name == SEED)
+
+
+def label(values: Mapping[str, Any]) -> str:
+    """'latent_dim=8 seed=1'."""
+    return " ".join(f"{name}={value}" for name, value in values.items()) or "the only run"
 
 
 def metric_names(rows: list[Row]) -> list[str]:
@@ -112,11 +106,10 @@ class Configuration:
         found = [row.metrics[metric] for row in self.completed if metric in row.metrics]
         if not found:
             return None
-        mean = mean_of(found)
         try:
-            return mean, statistics.stdev(found) if len(found) > 1 else None, len(found)
+            return mean_of(found), statistics.stdev(found) if len(found) > 1 else None, len(found)
         except OverflowError:
-            return mean, math.inf, len(found)
+            return mean_of(found), math.inf, len(found)
 
 
 def mean_of(values: list[float]) -> float:
@@ -157,31 +150,43 @@ def claim_counts(rows: list[Row]) -> list[tuple[Configuration, dict[str, Any]]]:
     return lines
 
 
+def claims_line(rows: list[Row]) -> str:
+    """'claims: 52 of 54 hold; least often: ...', or '' where none was asked."""
+    asked = [(one, counts) for one, counts in claim_counts(rows) if counts["asked"]]
+    if not asked:
+        return ""
+    held, total = (sum(counts[name] for _, counts in asked) for name in ("held", "asked"))
+    line = f"claims: {held} of {total} hold"
+    one, worst = min(asked, key=lambda pair: pair[1]["share"])
+    if worst["held"] == worst["asked"]:
+        return line
+    line += f"; least often: {worst['claim']!r}, {worst['held']} of {worst['asked']}"
+    return f"{line} at {label(one.values)}" if one.values else line
+
+
 def write_tables(output: Path, rows: list[Row]) -> None:
     """Write results.csv, a row a trial, and claims.csv where there are claims; see `claim_counts`.
 
     results.csv has first what varied, then status and metrics, then the parameters all share; the last column is the
     folder of the run below the sweep's folder.
     """
-    several, metrics, own = varied(rows), metric_names(rows), ["status", "seconds", "error", "folder"]
-    names = [*several, *(name for name in (rows[0].parameters if rows else []) if name not in several)]
-    parameters = titles(names, taken=own, kind="parameter")
-    measured = titles(metrics, taken=[*own, *names], kind="metric")
-    columns = [*parameters.values()][: len(several)] + own[:2] + [*measured.values()]
-    columns += [*parameters.values()][len(several) :] + own[2:]
+    several, own = varied(rows), ["status", "seconds", "error", "folder"]
+    parameters = titles(rows[0].parameters if rows else [], taken=own, kind="parameter")
+    measured = titles(metric_names(rows), taken=[*own, *parameters], kind="metric")
     lines = [
-        {title: row.parameters.get(name) for name, title in parameters.items()}
-        | {title: row.metrics[name] for name, title in measured.items() if name in row.metrics}
-        | {"status": row.status, "seconds": row.seconds, "error": row.error, "folder": f"trials/{row.key}"}
+        {parameters[name]: row.parameters.get(name) for name in several}
+        | {"status": row.status, "seconds": row.seconds}
+        | {title: row.metrics.get(name, "") for name, title in measured.items()}
+        | {title: row.parameters.get(name) for name, title in parameters.items() if name not in several}
+        | {"error": row.error, "folder": f"trials/{row.key}"}
         for row in rows
     ]
-    write_csv(output / "results.csv", lines, columns)
-    counts = claim_counts(rows)
-    if counts:
+    write_csv(output / "results.csv", lines, columns=list(lines[0]) if lines else own)
+    if counts := claim_counts(rows):
         own = ["claim", "runs", "asked", "held", "share"]
         axes = titles(counts[0][0].values, taken=own, kind="parameter")
         lines = [{axes[name]: value for name, value in one.values.items()} | line for one, line in counts]
-        write_csv(output / "claims.csv", lines, [*axes.values(), *own])
+        write_csv(output / "claims.csv", lines, columns=[*axes.values(), *own])
 
 
 def titles(names: Iterable[str], *, taken: list[str], kind: str) -> dict[str, str]:
@@ -193,7 +198,7 @@ def write_csv(path: Path, lines: list[dict[str, Any]], columns: list[str]) -> No
     """Write lines as CSV; a cell that a line lacks stays empty."""
     from pandas import DataFrame
 
-    cells = [[csv_cell(line[name]) if name in line else "" for name in columns] for line in lines]
+    cells = [{name: csv_cell(value) for name, value in line.items()} for line in lines]
     write_text(path, DataFrame(cells, columns=columns, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 

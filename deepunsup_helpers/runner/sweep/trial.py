@@ -4,7 +4,7 @@ DIR/trials/KEY/      a finished run: there whole, or not at all, and never touch
 DIR/running/         runs under way; moved to trials/ when they end
 DIR/damaged/         finished runs whose files could no longer be read
 DIR/locks/KEY.lock   held by whoever computes KEY; the system frees it when that process dies
-DIR/status/KEY.json  where a run is; the only thing the progress line reads
+DIR/status/KEY.txt   where a run is; the only thing the progress line reads
 DIR/source/          the notebook as it was when the sweep was started
 DIR/sweep.json       whose process is at work, if any
 """
@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -42,48 +42,27 @@ DONE, BUSY, STOPPED, CHANGED = "", "busy", "stopped", "changed"  # what run_tria
 
 @dataclass(frozen=True)
 class Trial:
-    """What is needed to compute one trial; it travels to other machines.
+    """What is needed to compute one trial; it travels to other machines."""
 
-    Args:
-        key: names the trial, see `trial_key`; `label` is for people.
-        request: the run; its environment holds what whoever started the sweep set: upper limits of threads, the data.
-        parameters: all of them; the request has those that depart from the defaults.
-        output: the sweep's folder.
-        index: the trial's number in the sweep, for taking GPUs in turn.
-        side_by_side: runs at work at once on one machine.
-        sweep: who started it: id, host, process.
-        retry_before: failures older than this (seconds since 1970) are computed again.
-        state: digests of code and data that the key stands for.
-    """
-
-    key: str
-    label: str
-    request: Request
-    parameters: dict[str, Any]
-    output: Path
-    index: int
-    side_by_side: int
-    sweep: tuple[str, str, int]
-    retry_before: float
-    state: tuple[str, str]
+    key: str  # names it, see `trial_key`
+    label: str  # for people
+    request: Request  # its environment: what whoever started the sweep set, upper limits of threads and the data
+    parameters: dict[str, Any]  # all of them; the request has those that depart from the defaults
+    output: Path  # the sweep's folder
+    stop_file: Path  # while it exists, the sweep's runs are to end
+    index: int  # its number in the sweep, for taking GPUs in turn
+    side_by_side: int  # runs at work at once on one machine
+    host: str  # on which the sweep was started
+    retry_before: float  # failures older than this (seconds since 1970) are computed again
 
     @property
     def place(self) -> Path:
         """The folder of the finished run."""
         return self.output / "trials" / self.key
 
-    @property
-    def stop_file(self) -> Path:
-        """While it exists, the sweep's runs are to end."""
-        return self.output / "status" / f"{self.sweep[0]}.stop"
-
 
 def trial_key(state: tuple[str, str], parameters: Mapping[str, Any]) -> str:
-    """Names a trial: the same for the same code, data and parameters, whatever their order.
-
-    Args:
-        state: digests of code (`code_digest`) and data (`data_digest`).
-    """
+    """Names a trial: the same for the same state (digests of code and data) and parameters, whatever their order."""
     facts = json.dumps([*state, parameters], sort_keys=True, default=repr)
     return hashlib.sha256(facts.encode()).hexdigest()[:20]
 
@@ -119,18 +98,19 @@ def package_digest() -> str:
     return digest.hexdigest()
 
 
-def state_now(trial: Trial) -> tuple[str, str]:
-    """Digests of the code and the data as this machine sees them."""
+def key_now(trial: Trial) -> str:
+    """The trial's key with the code and the data as this machine sees them."""
     notebook = Notebook(trial.request.workplace / trial.request.notebook.path.name, trial.request.notebook.content)
-    return code_digest(notebook), data_digest(trial.parameters, trial.request.environment.get("DEEPUNSUP_DATA"))
+    data = data_digest(trial.parameters, trial.request.environment.get("DEEPUNSUP_DATA"))
+    return trial_key((code_digest(notebook), data), trial.parameters)
 
 
-def run_trial(trial: Trial) -> tuple[str, str]:
+def run_trial(trial: Trial) -> str:
     """Compute one trial, unless it is there or somebody else is at it.
 
     Returns:
-        key, and DONE when the trial is there now, BUSY when somebody else computes it, STOPPED, CHANGED when it is not kept
-        since code or data are no longer those of its key, or in a few words why it could not be kept.
+        DONE when the trial is there now, BUSY when somebody else computes it, STOPPED, CHANGED when it is not kept since
+        code or data are no longer those of its key, or in a few words why it could not be kept.
     """
     from filelock import FileLock, Timeout
 
@@ -139,42 +119,35 @@ def run_trial(trial: Trial) -> tuple[str, str]:
             end = _compute(trial)
         if end == CHANGED:  # what else runs would not be kept either
             trial.stop_file.touch()
-        return trial.key, end
+        return end
     except Timeout:
-        return trial.key, BUSY
-    except CommandError as error:
-        return trial.key, str(error)
+        return BUSY
     except OSError as error:
-        return trial.key, describe_os_error(error)
+        return describe_os_error(error)
     except Exception as error:  # whatever one run ends with, the others go on
-        return trial.key, f"internal error, {type(error).__name__}: {error}"
+        return str(error) if isinstance(error, CommandError) else f"internal error, {type(error).__name__}: {error}"
 
 
 def _compute(trial: Trial) -> str:
     """The trial, whose lock is held."""
-    if stop_asked(trial):
-        return STOPPED
     row = read_row(trial.place)
+    if trial.stop_file.exists():
+        return STOPPED
     if row and not repeats(trial, row):
         return DONE
-    here = trial.sweep[1] == socket.gethostname()
-    state = trial.state if here else state_now(trial)  # another machine may keep its data elsewhere
-    if state_now(trial) != state:
+    key = key_now(trial)
+    if key != trial.key and trial.host == socket.gethostname():  # another machine may keep its data elsewhere
         return CHANGED
-    under_way = trial.output / "running" / f"{trial.key}-{uuid.uuid4().hex[:8]}"
-    status = trial.output / "status" / f"{trial.key}.json"
-    stop = threading.Event()
-    request = replace(trial.request, output=str(under_way), environment=trial_environment(trial))
-    if not request.workplace.is_dir():  # a machine that has the sweep's folder alone
-        request = replace(request, folder=None)
+    name, stop = f"{trial.key}-{uuid.uuid4().hex[:8]}", threading.Event()
+    under_way, status = trial.output / "running" / name, trial.output / "status" / f"{trial.key}.txt"
     try:
-        finished = run_notebook(request, stop=stop, progress=_Watch(trial, status, stop))
+        finished = run_notebook(request_here(trial, under_way), stop=stop, progress=watching(trial, status, stop))
         if finished.status == "interrupted":
             return STOPPED
-        if state_now(trial) != state:
+        if key_now(trial) != key:
             return CHANGED
         if trial.place.exists():  # an older failure makes room, a damaged run is put aside
-            aside = trial.output / ("running" if row else "damaged") / f"{trial.key}-{uuid.uuid4().hex[:8]}"
+            aside = trial.output / ("running" if row else "damaged") / f"{name}-old"
             aside.parent.mkdir(exist_ok=True)
             trial.place.rename(aside)
         under_way.rename(trial.place)
@@ -190,38 +163,32 @@ def repeats(trial: Trial, row: Row) -> bool:
     return not row.completed and (trial.place / "run.json").stat().st_mtime < trial.retry_before
 
 
-def stop_asked(trial: Trial) -> bool:
-    """Whether the sweep wants its runs to end, or is gone from this machine."""
-    import psutil
+def watching(trial: Trial, status: Path, stop: threading.Event) -> Callable[[Outcome], None]:
+    """A run's progress, which now and then writes the status file and looks whether the sweep is to stop."""
+    due = 0.0
 
-    _, host, process = trial.sweep
-    return trial.stop_file.exists() or (host == socket.gethostname() and not psutil.pid_exists(process))
-
-
-class _Watch:
-    """Writes the status file from a run's progress, and passes on that the sweep is to stop."""
-
-    def __init__(self, trial: Trial, status: Path, stop: threading.Event):
-        self.trial, self.status, self.stop = trial, status, stop
-        self._next = 0.0
-
-    def __call__(self, outcome: Outcome) -> None:
-        if time.monotonic() < self._next:
+    def progress(outcome: Outcome) -> None:
+        nonlocal due
+        if time.monotonic() < due:
             return
-        self._next = time.monotonic() + STATUS_EVERY
-        cell = 0 if outcome.last_cell is None else outcome.last_cell + 1
+        due = time.monotonic() + STATUS_EVERY
+        where = "starting" if outcome.last_cell is None else f"cell {outcome.last_cell + 1}/{outcome.total}"
         with contextlib.suppress(OSError):  # a full disk must not cost the run its progress line
-            self.status.write_text(json.dumps({"cell": cell, "total": outcome.total}), encoding="utf-8")
-        if stop_asked(self.trial):
-            self.stop.set()
+            status.write_text(where, encoding="utf-8")
+        if trial.stop_file.exists():
+            stop.set()
+
+    return progress
 
 
-def trial_environment(trial: Trial) -> dict[str, str]:
-    """Variables of a run: the sweep's own, its part of the cores (fixed, so that a repetition has as many), its GPU."""
-    wanted = trial.request.environment
-    environment = wanted | thread_variables(trial.side_by_side, wanted, fixed=True)
-    devices = gpus()
-    return environment | ({"CUDA_VISIBLE_DEVICES": devices[trial.index % len(devices)]} if devices else {})
+def request_here(trial: Trial, output: Path) -> Request:
+    """The run on this machine, with its part of the cores (fixed, so that a repetition has as many) and its GPU."""
+    environment, folder = trial.request.environment, trial.request.workplace
+    environment = environment | thread_variables(trial.side_by_side, environment, fixed=True)
+    if devices := gpus():
+        environment["CUDA_VISIBLE_DEVICES"] = devices[trial.index % len(devices)]
+    folder = folder if folder.is_dir() else None  # a machine may have the sweep's folder alone
+    return replace(trial.request, output=str(output), folder=folder, environment=environment)
 
 
 @cache
