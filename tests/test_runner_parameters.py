@@ -47,6 +47,7 @@ def test_choices_have_the_type_of_the_default_and_a_hash_in_a_string_is_no_comme
 
 def test_a_default_over_several_lines_keeps_its_comment():
     assert parse_parameters("sizes = [\n    1,\n    2,\n]  # widths").popitem()[1].meaning == "widths"
+    assert parse_parameters("sizes = [  # widths; at least 1\n    1,\n]").popitem()[1].bounds == (("at least", 1),)
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,13 @@ from .parameters import read_parameters
 
 def parameter_lines(notebook: Notebook) -> list[str]:
     """Name, default, and comment (meaning, bounds, choices) of each parameter, then the presets."""
-    parameters = read_parameters(notebook)
-    rows = [(name, repr(parameter.default), parameter.comment) for name, parameter in parameters.items()]
-    lines = [f"{notebook.name}: {notebook.title}", "", *(columns(rows) if rows else ["no parameters"])]
-    if rows and notebook.presets:
-        presets = [
-            (preset, ", ".join(f"{name}={value!r}" for name, value in values.items()) or "the defaults")
-            for preset, values in notebook.presets.items()
-        ]
-        lines += ["", "presets:", *columns(presets)]
-    return lines
+    rows = [(name, repr(parameter.default), parameter.comment) for name, parameter in read_parameters(notebook).items()]
+    presets = [
+        (preset, ", ".join(f"{name}={value!r}" for name, value in values.items()) or "the defaults")
+        for preset, values in notebook.presets.items()
+    ]
+    lines = [f"{notebook.name}: {notebook.title}", "", *(columns(rows) or ["no parameters"])]
+    return lines + (["", "presets:", *columns(presets)] if rows and presets else [])
 
 
 def columns(rows: list[tuple[str, ...]]) -> list[str]:

@@ -19,7 +19,7 @@ def code_digest(notebook: Notebook) -> str:
 
     Prose and outputs do not count, nor does a part of the package that the notebook never imports.
     """
-    code = [[source_of(cell), tags_of(cell)] for cell in notebook.cells if cell.get("cell_type") == "code"]
+    code = [[source_of(cell), tags_of(cell)] for cell in notebook.code_cells]
     digest = hashlib.sha256(json.dumps(code).encode())
     for name, path in sorted(reached_modules(notebook).items()):
         digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -33,20 +33,17 @@ def reached_modules(notebook: Notebook) -> dict[str, Path]:
     when asked (`__getattr__`) leads to the modules that stand beside it in that package's tables.
     """
     folder, found, seen = notebook.path.parent, {}, set()
-    waiting = []
-    for cell in notebook.cells:
-        if cell.get("cell_type") == "code":
-            waiting += imported(MAGIC.sub("", source_of(cell)), "__main__", False)
+    waiting = [name for cell in notebook.code_cells for name in imported(MAGIC.sub("", source_of(cell)))]
     while waiting:
         name = waiting.pop()
-        if name in seen or name == RUNNER or name.startswith(f"{RUNNER}."):
+        if name in seen or f"{name}.".startswith(f"{RUNNER}."):
             continue
         seen.add(name)
         parent, _, leaf = name.rpartition(".")
         waiting += [parent] if parent else []
         if path := _file_of(name, folder):
             found[name] = path
-            waiting += imported(_text(path), name, path.name == "__init__.py")
+            waiting += imported(_text(path), name if path.name == "__init__.py" else parent)
         elif parent and (path := _file_of(parent, folder)):
             waiting += looked_up(_text(path), parent, leaf)
     return found
@@ -63,48 +60,46 @@ def _text(path: Path) -> str:
 
 
 @cache
-def imported(source: str, module: str, is_package: bool) -> tuple[str, ...]:
-    """Every name that a source imports, in full; `a.b.*` stands for what is looked up in a.b later.
+def imported(source: str, package: str = "") -> list[str]:
+    """Every name that a source in a package imports, in full; `a.b.*` stands for what is looked up in a.b later.
 
     A source that cannot be read may import anything of the package.
     """
-    nodes = _nodes(source)
-    if nodes is None:
+    if not (nodes := _nodes(source)):
         files = (PACKAGE_ROOT / PACKAGE).rglob("*.py")
-        dotted = (".".join(path.relative_to(PACKAGE_ROOT).with_suffix("").parts) for path in files)
-        return tuple(name.removesuffix(".__init__") for name in dotted)
-    names: list[str] = []
+        dotted = [".".join(path.relative_to(PACKAGE_ROOT).with_suffix("").parts) for path in files]
+        return [name.removesuffix(".__init__") for name in dotted]
+    names = []
     for node in nodes:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            here = module.split(".")
-            start = here[: len(here) - node.level + is_package] if node.level else []
-            base = ".".join([*start, *filter(None, [node.module])])
-            names += [f"{base}.{alias.name}" for alias in node.names]
-    return tuple(names + [f"{name}.*" for name in names if not name.endswith("*")])
+            parts = package.split(".")
+            base = [*parts[: len(parts) + 1 - node.level], node.module] if node.level else [node.module]
+            names += [".".join(filter(None, [*base, alias.name])) for alias in node.names]
+    return names + [f"{name}.*" for name in names if not name.endswith("*")]
 
 
 @cache
 def looked_up(source: str, package: str, name: str) -> tuple[str, ...]:
     """The modules in which a package that has a `__getattr__` may find a name; all that it mentions, for `*`."""
-    nodes = _nodes(source) or []
+    nodes = _nodes(source)
     if not any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in nodes):
         return ()
     tables = [zip(node.keys, node.values) for node in nodes if isinstance(node, ast.Dict)]
-    entries = [set(_strings(key)) | set(_strings(value)) for table in tables for key, value in table if key]
-    texts = set().union(*(entry for entry in entries if name in entry)) or set().union(*map(_strings, nodes))
-    texts = {text.lstrip(".") for text in texts if re.fullmatch(r"[\w.]+", text)}
-    return tuple(texts | {f"{package}.{text}" for text in texts if text})
+    entries = [_strings(key) | _strings(value) for table in tables for key, value in table if key]
+    texts = set().union(*(entry for entry in entries if name in entry)) or _strings(nodes[0])
+    modules = {text.lstrip(".") for text in texts if re.fullmatch(r"[\w.]*\w", text)}
+    return tuple(modules | {f"{package}.{module}" for module in modules})
 
 
-def _nodes(source: str) -> list[ast.AST] | None:
-    """The nodes of a source's syntax tree, or None where it is not Python."""
+def _nodes(source: str) -> list[ast.AST]:
+    """The nodes of a source's syntax tree, its root first; none where it is not Python."""
     try:
         return list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError):
-        return None
+        return []
 
 
-def _strings(node: ast.AST) -> list[str]:
-    return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+def _strings(node: ast.AST) -> set[str]:
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}

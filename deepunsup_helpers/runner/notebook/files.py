@@ -11,7 +11,6 @@ import deepunsup_helpers
 from ..errors import CommandError, describe_os_error, nearest
 
 PACKAGE_ROOT = Path(deepunsup_helpers.__file__).resolve().parent.parent
-LARGEST = 1_000_000_000  # bytes of a notebook
 WORDS = {dict: "a table", list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false"}
 NUMBERED = re.compile(r"(\d\d)_(\w+)$")
 
@@ -31,8 +30,7 @@ class Notebook:
     @property
     def number(self) -> str:
         """'04', or '' for a notebook that is not part of the course."""
-        match = NUMBERED.match(self.name)
-        return match[1] if match else ""
+        return self.name[:2] if NUMBERED.match(self.name) else ""
 
     @property
     def about(self) -> dict:
@@ -42,14 +40,9 @@ class Notebook:
     @property
     def title(self) -> str:
         """The title in the metadata, else the first heading, else the name."""
-        if self.about.get("title"):
-            return self.about["title"]
-        for cell in self.cells:
-            if cell["cell_type"] == "markdown":
-                match = re.search(r"^#\s+(.+)$", source_of(cell), flags=re.MULTILINE)
-                if match:
-                    return match[1].strip()
-        return self.name
+        prose = "\n".join(source_of(cell) for cell in self.cells if cell["cell_type"] == "markdown")
+        heading = re.search(r"^#\s+(.+)$", prose, flags=re.MULTILINE)
+        return self.about.get("title") or (heading[1].strip() if heading else self.name)
 
     @property
     def seconds(self) -> float | None:
@@ -66,11 +59,15 @@ class Notebook:
         """The cells, in order."""
         return self.content["cells"]
 
+    @property
+    def code_cells(self) -> list[dict]:
+        """The cells that hold code, in order."""
+        return [cell for cell in self.cells if cell["cell_type"] == "code"]
+
 
 def source_of(cell: dict) -> str:
     """A cell's text; the format allows one string or a list of lines."""
-    source = cell.get("source", "")
-    return source if isinstance(source, str) else "".join(source)
+    return "".join(cell.get("source", ""))
 
 
 def tags_of(cell: dict) -> list[str]:
@@ -79,18 +76,12 @@ def tags_of(cell: dict) -> list[str]:
 
 
 def read_notebook(path: Path) -> Notebook:
-    """Read one notebook.
-
-    Raises:
-        CommandError: the file is missing, unreadable or not a notebook of format 4 in all parts that are used here.
-    """
+    """Read one notebook; a CommandError where it is missing, unreadable or not of format 4 in all parts used here."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise CommandError(f"{path} holds {size / 1e9:.1f} GB: clear its outputs in JupyterLab first.")
-        if not size:
+        text = path.read_text(encoding="utf-8")
+        if not text:
             raise ValueError("the file is empty")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
         json.dumps(content, ensure_ascii=False).encode()  # refuses halves of characters, which no file can hold
         _check(content)
     except OSError as error:
@@ -117,13 +108,14 @@ def _check(content: Any) -> None:
         if require(cell, dict, f"cell {number}").get("cell_type") not in ("code", "markdown", "raw"):
             raise ValueError(f"the type of cell {number} is {cell.get('cell_type')!r:.20}")
         metadata = require(cell.get("metadata"), dict, f"the metadata of cell {number}")
-        lines = require(cell.get("source"), str | list, f"the source of cell {number}")
-        parts = [(cell.get("id", ""), str, "id"), (cell.get("attachments", {}), dict, "attachments")]
-        parts += [(tag, str, "tags") for tag in require(metadata.get("tags", []), list, f"the tags of cell {number}")]
-        parts += [(line, str, "source") for line in lines]
-        parts += [(output, dict, "outputs") for output in require(cell.get("outputs", []), list, "the outputs")]
-        for part, kind, name in parts:
-            require(part, kind, f"a part of the {name} of cell {number}")
+        require(cell.get("id", ""), str, f"the id of cell {number}")
+        require(cell.get("attachments", {}), dict, f"the attachments of cell {number}")
+        source = cell.get("source")
+        lists = {"source": ([source] if isinstance(source, str) else source, str), "tags": (metadata.get("tags", []), str),
+                 "outputs": (cell.get("outputs", []), dict)}  # fmt: skip
+        for name, (parts, kind) in lists.items():
+            for part in require(parts, list, f"the {name} of cell {number}"):
+                require(part, kind, f"a part of the {name} of cell {number}")
 
 
 def require(value: Any, kind: Any, name: str) -> Any:
@@ -134,17 +126,12 @@ def require(value: Any, kind: Any, name: str) -> Any:
 
 
 def notebooks_folder(cwd: Path | None = None) -> Path:
-    """`./notebooks` of `cwd` if it holds numbered notebooks, else the folder beside the installed package.
-
-    Raises:
-        CommandError: neither holds a notebook.
-    """
+    """`./notebooks` of `cwd` if it holds numbered notebooks, else the folder beside the package; else a CommandError."""
     candidates = [(cwd or Path.cwd()) / "notebooks", PACKAGE_ROOT / "notebooks"]
-    for folder in candidates:
-        if numbered(folder):
-            return folder.resolve()
+    for folder in filter(numbered, candidates):
+        return folder.resolve()
     raise CommandError(
-        f"no notebooks found in {candidates[0]} or {candidates[1]}: go to the course's folder, or give a path."
+        f"no notebooks found in {' or '.join(map(str, candidates))}: go to the course's folder, or give a path."
     )
 
 
@@ -161,12 +148,10 @@ def course(cwd: Path | None = None) -> list[Notebook]:
 def find_notebook(text: str, cwd: Path | None = None) -> Notebook:
     """The notebook meant by '04', '4', 'deep_autoencoders', '04_deep_autoencoders' or a path.
 
-    Raises:
-        CommandError: there is none; the nearest name is suggested.
+    Where there is none, a CommandError suggests the nearest name.
     """
-    cwd = cwd or Path.cwd()
     if text.endswith(".ipynb") or "/" in text or "\\" in text:
-        path = cwd / Path(text).expanduser()
+        path = (cwd or Path.cwd()) / Path(text).expanduser()
         if path.is_file():
             return read_notebook(path)
         if path.exists():

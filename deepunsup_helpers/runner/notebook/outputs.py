@@ -4,6 +4,7 @@ import base64
 import re
 import sys
 import unicodedata
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", flags=re.MULTILINE)
 FENCE = re.compile(r"^(```|~~~).*?^\1", flags=re.MULTILINE | re.DOTALL)
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
+LAST_LINES = 6  # of a traceback
 
 
 @dataclass(frozen=True)
@@ -30,63 +32,44 @@ class Output:
     data: dict[str, Any]  # MIME type to text, or to the value of a +json type
     metadata: dict[str, Any]
 
-    @property
-    def png(self) -> bytes | None:
-        """The PNG picture, or None where there is none that could be read."""
-        data = decoded(self.data.get("image/png", ""))
-        return data if data.startswith(PNG_HEADER) else None
+    def picture(self, kind: str = "image/png") -> bytes:
+        """The picture of a MIME type; nothing where there is none that could be read."""
+        text = self.data.get(kind, "")
+        try:
+            picture = text.encode() if kind.endswith("xml") else base64.b64decode(text)
+        except ValueError:  # not base64, or half a character
+            return b""
+        return b"" if kind == "image/png" and not picture.startswith(PNG_HEADER) else picture
 
     @property
     def alt(self) -> str:
         """A picture's description: its metadata's `alt`, else its plain text unless that is matplotlib's repr."""
-        for place in (table(self.metadata.get("image/png")), self.metadata):
-            if place.get("alt"):
-                return str(place["alt"])
+        described = table(self.metadata.get("image/png")).get("alt") or self.metadata.get("alt")
         text = self.data.get("text/plain", "").strip()
-        return "" if text.startswith("<") else text
+        return str(described or ("" if text.startswith("<") else text))
 
 
 @dataclass
 class Recorded:
-    """What cells recorded. `problems` are told to the user, a line each.
+    """What cells recorded."""
 
-    Args:
-        metrics: name to finite number.
-        claims: {"text", "holds": true, false or null, "cell": number as Jupyter shows it}, in order.
-        warnings: about the user's data.
-        interrupted: training was stopped by hand.
-    """
-
-    metrics: dict[str, float] = field(default_factory=dict)
-    claims: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    interrupted: bool = False
-    problems: list[str] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)  # name to finite number
+    claims: list[dict[str, Any]] = field(default_factory=list)  # {"text", "holds": true, false or null, "cell": number}
+    warnings: list[str] = field(default_factory=list)  # about the user's data
+    interrupted: bool = False  # training was stopped by hand
+    problems: list[str] = field(default_factory=list)  # told to the user, a line each
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The cell where a run ended: number as Jupyter shows it, heading above, error and the last lines of its traceback.
+    """The cell where a run ended; without an error where the run was cut short, by the time limit for example."""
 
-    Where the run was cut short, by the time limit for example, there is no error.
-    """
-
-    cell: int
-    count: int
-    heading: str
-    name: str
-    value: str
-    traceback: str
-
-    @property
-    def error(self) -> str:
-        """'ValueError: what was wrong', or ''."""
-        return f"{self.name}: {self.value}" if self.value else self.name
-
-    @property
-    def place(self) -> str:
-        """'cell [7] under "Train"'."""
-        return f"cell [{self.count}]" + (f' under "{self.heading}"' if self.heading else "")
+    cell: int  # from 0
+    count: int  # as Jupyter shows it
+    place: str  # 'cell [7] under "Train"'
+    error: str  # 'ValueError: what was wrong', or ''
+    value: str  # 'what was wrong', or ''
+    traceback: str  # its last lines
 
 
 def outputs_of(cell: dict) -> list[Output]:
@@ -116,14 +99,6 @@ def joined(text: Any, between: str = "") -> str:
     return between.join(map(str, text)) if isinstance(text, list) else str(text)
 
 
-def decoded(text: str) -> bytes:
-    """Base64 as bytes; none where it is not base64."""
-    try:
-        return base64.b64decode(text)
-    except ValueError:
-        return b""
-
-
 def count_of(cell: dict) -> int:
     """A cell's number as Jupyter shows it; 0 where it did not run."""
     count = cell.get("execution_count")
@@ -132,42 +107,31 @@ def count_of(cell: dict) -> int:
 
 def collect(cells: list[dict]) -> Recorded:
     """What all cells recorded; a metric or claim made twice, or of a wrong type, is a problem and left out."""
-    found = Recorded()
-    metrics, claims = {}, {}  # name or text to [(cell, value), ...]
+    found, made = Recorded(), defaultdict(list)  # kind and name of a metric or claim to [(cell, value), ...]
     for cell in cells:
         for output in outputs_of(cell):
-            bundle = table(output.data.get(MIME_TYPE))
-            found.interrupted |= bundle.get("interrupted") is True
-            for name, value in table(bundle.get("metrics")).items():
-                metrics.setdefault(name, []).append((count_of(cell), value))
+            recorded = table(output.data.get(MIME_TYPE))
+            found.interrupted |= recorded.get("interrupted") is True
+            for name, value in table(recorded.get("metrics")).items():
+                made["metric", name].append((count_of(cell), value))
             if CLAIM_MIME_TYPE in output.data:
-                bundle = table(output.data[CLAIM_MIME_TYPE])
-                claims.setdefault(str(bundle.get("text")), []).append((count_of(cell), bundle.get("holds", "nothing")))
-            if text := table(output.data.get(WARNING_MIME_TYPE)).get("text"):
-                found.warnings.append(str(text))
-    for kind, places in (("metric", metrics), ("claim", claims)):
-        for name, ((cell, value), *more) in places.items():
-            if more:
-                found.problems.append(
-                    f"{kind} {name!r} is made twice, in cells [{cell}] and [{more[0][0]}]: change one."
-                )
-            elif kind == "metric" and not is_finite(value):
-                found.problems.append(f"metric {name!r} in cell [{cell}] is not a finite number: {str(value)[:80]!r}.")
-            elif kind == "claim" and not isinstance(value, bool | None):
-                found.problems.append(
-                    f"claim {name!r} in cell [{cell}] is neither true nor false: {str(value)[:80]!r}."
-                )
-            elif kind == "metric":
-                found.metrics[name] = value
-            else:
-                found.claims.append({"text": name, "holds": value, "cell": cell})
-    found.warnings = list(dict.fromkeys(found.warnings))
+                claim = table(output.data[CLAIM_MIME_TYPE])
+                made["claim", str(claim.get("text"))].append((count_of(cell), claim.get("holds", "nothing")))
+            warning = table(output.data.get(WARNING_MIME_TYPE)).get("text")
+            if warning and str(warning) not in found.warnings:
+                found.warnings.append(str(warning))
+    wrong = {"metric": "is not a finite number", "claim": "is neither true nor false"}
+    for (kind, name), [(cell, value), *others] in made.items():
+        what = f"{kind} {name!r}"
+        if others:
+            found.problems.append(f"{what} is made twice, in cells [{cell}] and [{others[0][0]}]: change one.")
+        elif kind == "metric" and type(value) in (int, float) and abs(value) <= sys.float_info.max:  # not NaN either
+            found.metrics[name] = value
+        elif kind == "claim" and isinstance(value, bool | None):
+            found.claims.append({"text": name, "holds": value, "cell": cell})
+        else:
+            found.problems.append(f"{what} in cell [{cell}] {wrong[kind]}: {str(value)[:80]!r}.")
     return found
-
-
-def is_finite(value: Any) -> bool:
-    """Whether this is a number, and one that a float can hold."""
-    return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
 
 
 def claims_summary(claims: list[dict]) -> str:
@@ -178,13 +142,11 @@ def claims_summary(claims: list[dict]) -> str:
 
 def headings_above(cells: list[dict]) -> list[str]:
     """For each cell the text of the nearest heading at or above it, or ''."""
-    above, latest = [], ""
+    above = [""]
     for cell in cells:
-        if cell.get("cell_type") == "markdown":
-            found = HEADING.findall(FENCE.sub("", source_of(cell)))
-            latest = found[-1] if found else latest
-        above.append(latest)
-    return above
+        prose = FENCE.sub("", source_of(cell)) if cell.get("cell_type") == "markdown" else ""
+        above.append([above[-1], *HEADING.findall(prose)][-1])
+    return above[1:]
 
 
 def slug(text: str) -> str:
@@ -202,40 +164,36 @@ def write_figures(cells: list[dict], folder: Path) -> str | None:
     """
     flagship, count = None, 0
     for cell, heading in zip(cells, headings_above(cells)):
-        for data in filter(None, (output.png for output in outputs_of(cell))):
+        for picture in filter(None, (output.picture() for output in outputs_of(cell))):
             count += 1
             name = f"figures/{count:02d}-{slug(heading)}.png"
-            (folder / "figures").mkdir(exist_ok=True)
-            write_bytes(folder / name, data)
-            if flagship is None and "flagship" in tags_of(cell):
-                flagship = name
+            write_bytes(folder / name, picture)
+            if "flagship" in tags_of(cell):
+                flagship = flagship or name
     return flagship
 
 
-def find_failure(cells: list[dict], index: int | None, lines: int = 6) -> Failure | None:
+def find_failure(cells: list[dict], index: int | None) -> Failure | None:
     """What the terminal and the report say about the code cell at `index`; None where there is none.
 
-    Args:
-        lines: how many of the traceback's last lines are kept; none where this package itself refused something: its
-            message says all.
+    Where this package itself refused something, its message says all, and no traceback is kept.
     """
     if index is None or index >= len(cells) or cells[index].get("cell_type") != "code":
         return None
     errors = [output for output in outputs_of(cells[index]) if output.kind == "error"]
-    name, value, traceback = (ANSI.sub("", part) for part in (
-        (errors[0].name, errors[0].text, errors[0].traceback) if errors else ("", "", "")
-    ))  # fmt: skip
-    kept = [line for line in traceback.splitlines() if line.strip() and not set(line.strip()) <= {"-"}]
-    if _raised_by_the_package(traceback):
-        kept = []
+    parts = (errors[0].name, errors[0].text, errors[0].traceback) if errors else ("", "", "")
+    name, value, traceback = (ANSI.sub("", part) for part in parts)
+    lines = [line for line in traceback.splitlines() if line.strip().strip("-")]
     counted = max(map(count_of, cells[:index]), default=0)
+    count = count_of(cells[index]) or counted + 1  # a kernel that died at once had no time to say its number
+    heading = headings_above(cells)[index]
     return Failure(
         cell=index,
-        count=count_of(cells[index]) or counted + 1,  # a kernel that died at once had no time to say its number
-        heading=headings_above(cells)[index],
-        name=name,
+        count=count,
+        place=f"cell [{count}]" + (f' under "{heading}"' if heading else ""),
+        error=f"{name}: {value}" if value else name,
         value=value,
-        traceback="\n".join(kept[-lines:]),
+        traceback="" if _raised_by_the_package(traceback) else "\n".join(lines[-LAST_LINES:]),
     )
 
 

@@ -4,9 +4,11 @@ import ast
 import io
 import json
 import operator
+import os
 import re
 import tokenize
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ OPEN_CHOICE = re.compile(r"([a-z]+:)[A-Z_.]+$")  # 'folder:PATH' stands for ever
 ONE_OF = re.compile(r"(?:^|[;,.])\s*one of:\s*([^;]+)", flags=re.IGNORECASE)
 COMPARE = {"above": operator.gt, "at least": operator.ge, "at most": operator.le, "below": operator.lt}
 NUMBER = r"(-?\d[\d.]*(?:e-?\d+)?)"
-RULE = rf"(above|at least|at most|below) {NUMBER}|(between) {NUMBER} and {NUMBER}|(a whole number|a number)"
-RULES = re.compile(rf"(?:{RULE})(?:(?:,| and) (?:{RULE}))*")
+BOUND = re.compile(rf"({'|'.join(COMPARE)}) {NUMBER}")
+BETWEEN = re.compile(rf"between {NUMBER} and {NUMBER}")
+DECLARED = {"a whole number": int, "a number": float}
 SPOKEN = {"true": True, "false": False, "none": None, "null": None}
 WORDS = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list such as [1, 2]",
@@ -30,22 +33,15 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line `name = default  # meaning; at least 1; one of: a, b` of the parameters cell.
-
-    Args:
-        comment: the whole of it; `meaning` is what is left of it without the rules.
-        choices: the values, or items of a list, that are allowed; 'folder:PATH' stands for all that begin like it.
-        bounds: pairs such as ("at least", 1) that a number, or each item of a list, must keep.
-        declared: the type of a parameter whose default is None, where the comment says "a whole number" or "a number".
-    """
+    """One line `name = default  # meaning; at least 1; one of: a, b` of the parameters cell."""
 
     name: str
     default: Any
-    comment: str = ""
-    meaning: str = ""
-    choices: tuple | None = None
-    bounds: tuple[tuple[str, float], ...] = ()
-    declared: type | None = None
+    comment: str = ""  # the whole of it
+    meaning: str = ""  # what is left of the comment without the rules
+    choices: tuple | None = None  # allowed values, or items of a list; 'folder:PATH' stands for all that begin like it
+    bounds: tuple[tuple[str, float], ...] = ()  # such as ("at least", 1), for a number or each item of a list
+    declared: type | None = None  # where the default is None and the comment says "a whole number" or "a number"
 
     @property
     def type(self) -> type | None:
@@ -66,34 +62,21 @@ class Parameter:
 
 
 def read_parameters(notebook: Notebook) -> dict[str, Parameter]:
-    """The parameters of a notebook, by name, in order; empty when no cell is tagged `parameters`.
-
-    Raises:
-        CommandError: two cells are tagged, or a line is not `name = literal`.
-    """
-    cells = [cell for cell in notebook.cells if cell.get("cell_type") == "code" and "parameters" in tags_of(cell)]
-    if len(cells) > 1:
-        raise CommandError(f"{notebook.name} has {len(cells)} cells tagged 'parameters'; expected one.")
-    if not cells:
-        return {}
+    """The parameters of a notebook, in order; a CommandError where two cells are tagged `parameters`, or one is wrong."""
+    sources = [source_of(cell) for cell in notebook.code_cells if "parameters" in tags_of(cell)]
+    if len(sources) > 1:
+        raise CommandError(f"{notebook.name} has {len(sources)} cells tagged 'parameters'; expected one.")
     try:
-        return parse_parameters(source_of(cells[0]))
+        return parse_parameters("".join(sources))
     except (SyntaxError, ValueError, tokenize.TokenError, RecursionError, MemoryError, CommandError) as error:
         raise CommandError(f"the parameters cell of {notebook.name} cannot be read: {error}") from error
 
 
 def parse_parameters(source: str) -> dict[str, Parameter]:
-    """Parse the text of a parameters cell.
-
-    Raises:
-        SyntaxError, ValueError: a line is not `name = literal  # meaning`.
-    """
+    """Parse the text of a parameters cell; a SyntaxError or ValueError where a line is not `name = literal`."""
     statements = ast.parse(source).body
-    comments = {
-        token.start[0]: token.string.lstrip("#").strip()
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT}
     found: dict[str, Parameter] = {}
     for statement in statements:
         targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
@@ -105,27 +88,28 @@ def parse_parameters(source: str) -> dict[str, Parameter]:
             raise ValueError(f"line {statement.lineno} assigns {name!r} again.")
         try:
             default = ast.literal_eval(value)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"line {statement.lineno}: the value of {name!r} is not a literal.") from error
+        except (ValueError, TypeError):
+            default = value  # a piece of syntax
         if not is_plain(default):
-            raise ValueError(f"the default of {name!r} is not a plain literal: numbers, texts, lists and tables are.")
+            raise ValueError(
+                f"line {statement.lineno}: the value of {name!r} is no literal: a number, text, list or table."
+            )
         lines = range(statement.end_lineno, statement.lineno - 1, -1)
-        comment = next((comments[line] for line in lines if line in comments), "")
-        found[name] = _parameter(name, default, comment)
+        found[name] = _parameter(name, default, next(filter(None, map(comments.get, lines)), ""))
     return found
 
 
 def _parameter(name: str, default: Any, comment: str) -> Parameter:
     """Split a comment into meaning, bounds, type and choices."""
     meaning, bounds, declared = [], [], None
-    for clause in ONE_OF.sub("", comment).split(";"):
-        if not RULES.fullmatch(clause.strip()):
-            meaning.append(clause.strip())
+    for clause in map(str.strip, ONE_OF.sub("", comment).split(";")):
+        rules = re.split(", | and ", BETWEEN.sub(r"at least \1 and at most \2", clause))
+        limits = [BOUND.fullmatch(rule) for rule in rules if rule not in DECLARED]
+        if None in limits:
+            meaning.append(clause)
             continue
-        for word, limit, between, low, high, whole in re.findall(RULE, clause):
-            bounds += [(word, float(limit))] if word else []
-            bounds += [("at least", float(low)), ("at most", float(high))] if between else []
-            declared = {"a whole number": int, "a number": float}.get(whole, declared)
+        bounds += [(limit[1], float(limit[2])) for limit in limits]
+        declared = next((DECLARED[rule] for rule in rules if rule in DECLARED), declared)
     plain = Parameter(name, default, comment, "; ".join(filter(None, meaning)), None, tuple(bounds), declared)
     if not (listed := ONE_OF.search(comment)):
         return plain
@@ -144,46 +128,29 @@ def is_plain(value: Any) -> bool:
 
 
 def from_text(parameter: Parameter, text: str) -> Any:
-    """The value that `-p name=text` means, of the default's type.
-
-    Raises:
-        CommandError: the text is not of that type.
-    """
+    """The value that `-p name=text` means, of the default's type; a CommandError where the text is not of that type."""
+    word = text.strip()
     if isinstance(parameter.default, str):
         return checked_type(parameter, text)
-    word = text.strip().lower()
-    return checked_type(parameter, SPOKEN[word] if word in SPOKEN else _literal(text))
-
-
-def _literal(text: str) -> Any:
-    """A JSON or Python literal, or the text unchanged where it is none."""
+    if word.lower() in SPOKEN:
+        return checked_type(parameter, SPOKEN[word.lower()])
     for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-    return text
+        with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return checked_type(parameter, read(word))
+    return checked_type(parameter, text)
 
 
 def checked_type(parameter: Parameter, value: Any) -> Any:
-    """`value` as the default's type: a whole number does for a number, a list for a tuple; nothing else is bent.
-
-    Raises:
-        CommandError: wrong type, or a number that is not finite.
-    """
-    wrong = CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got {value!r:.80}.")
+    """`value` as the default's type, a whole number as a number, a list as a tuple; else, or not finite: a CommandError."""
     kind = parameter.type
-    if not is_plain(value):
-        raise wrong
-    if kind is None or (value is None and parameter.default is None):
-        return value
-    if kind is float and type(value) is int and abs(value) < 1e300:
-        return float(value)
-    if kind in (list, tuple) and isinstance(value, list | tuple):
-        return kind(checked_type(parameter.item, item) for item in value)
-    if type(value) is not kind:
-        raise wrong
-    return value
+    if is_plain(value):
+        if kind in (list, tuple) and isinstance(value, list | tuple):
+            return kind(checked_type(parameter.item, item) for item in value)
+        if kind in (None, type(value)) or (value is None and parameter.default is None):
+            return value
+        if kind is float and type(value) is int and abs(value) < 1e300:
+            return float(value)
+    raise CommandError(f"parameter {parameter.name!r}: expected {parameter.kind}, got {value!r:.80}.")
 
 
 def check_choice(parameter: Parameter, value: Any) -> None:
@@ -201,34 +168,26 @@ def _check_listed(parameter: Parameter, value: Any) -> None:
     """Raise a CommandError when the value is none of the choices."""
     if any(value == choice and type(value) is type(choice) for choice in parameter.choices):
         return
-    listed = list(map(str, parameter.choices))
+    listed, text = list(map(str, parameter.choices)), value if isinstance(value, str) else ""
     openings = [match[1] for match in map(OPEN_CHOICE.match, listed) if match]
-    hint = "."
-    if isinstance(value, str):
-        if openings and value.startswith((*openings, *PATH_PREFIXES)):
-            return
-        if (close := nearest(value, listed)).startswith("; did"):
-            hint = close
-        if openings and is_path(value):
-            kind = f"{Path(value).suffix.lower()[1:]}:"
-            hint = f"; for your own data write -p {parameter.name}={kind if kind in openings else openings[0]}{value}"
+    if openings and text.startswith((*openings, *PATH_PREFIXES)):
+        return
+    hint = nearest(text, listed)
+    if openings and is_path(text):
+        kind = f"{Path(text).suffix.lower()[1:]}:"
+        hint = f"; for your own data write -p {parameter.name}={kind if kind in openings else openings[0]}{text}"
+    elif not hint.startswith("; did"):
+        hint = "."
     raise CommandError(f"parameter {parameter.name!r}: expected one of {', '.join(listed)}, got {value!r:.80}{hint}")
 
 
 def is_path(text: str) -> bool:
     """Whether a text looks like the path of a file or folder, or is one."""
-    try:
-        return text.startswith(("~", ".")) or "/" in text or "\\" in text or (text != "" and Path(text).exists())
-    except (OSError, ValueError):
-        return False
+    return text.startswith(("~", ".")) or "/" in text or "\\" in text or os.path.exists(text)
 
 
 def absolute(value: Any, cwd: Path) -> Any:
-    """A value that names a file (`folder:`, `csv:`, `npz:`) made absolute against `cwd`.
-
-    Raises:
-        CommandError: there is no such file or folder.
-    """
+    """A value that names a file (`folder:`, `csv:`, `npz:`) made absolute; a CommandError where there is no such file."""
     if not isinstance(value, str) or not value.startswith(PATH_PREFIXES):
         return value
     prefix, _, path = value.partition(":")
@@ -241,21 +200,16 @@ def absolute(value: Any, cwd: Path) -> Any:
 
 
 def split_assignments(texts: Iterable[str]) -> dict[str, str]:
-    """`-p name=value` texts as a table; the last of a repeated name counts.
-
-    Raises:
-        CommandError: a text has no `=` or no name.
-    """
+    """`-p name=value` texts as a table, of a repeated name the last; a CommandError where one has no `=` or no name."""
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if equals and name.strip():
-            pairs[name.strip()] = value
-            continue
-        example = f"-p {text}=VALUE" if text.isidentifier() else "-p epochs=10"
-        if is_path(text) and not equals:
-            example = f"-p dataset=folder:{text} for a folder of your own images"
-        raise CommandError(f"-p {text!r}: expected name=value in one word; write {example}.")
+        if not equals or not name.strip():
+            example = f"-p {text}=VALUE" if text.isidentifier() else "-p epochs=10"
+            if is_path(text) and not equals:
+                example = f"-p dataset=folder:{text} for a folder of your own images"
+            raise CommandError(f"-p {text!r}: expected name=value in one word; write {example}.")
+        pairs[name.strip()] = value
     return pairs
 
 
@@ -266,12 +220,11 @@ def chosen_values(notebook: Notebook, preset: str | None, assignments: dict[str,
         CommandError: unknown preset or name, wrong type, a value outside the choices or bounds, a path that is not there.
     """
     parameters = read_parameters(notebook)
+    if preset is not None and preset not in notebook.presets:
+        raise CommandError(f"{notebook.name} has no preset {preset!r}{nearest(preset, notebook.presets)}")
     values: dict[str, Any] = {}
-    if preset is not None:
-        if preset not in notebook.presets:
-            raise CommandError(f"{notebook.name} has no preset {preset!r}{nearest(preset, notebook.presets)}")
-        for name, value in notebook.presets[preset].items():
-            values[name] = checked_type(known(notebook, parameters, name, f"preset {preset!r}: "), value)
+    for name, value in notebook.presets.get(preset, {}).items():
+        values[name] = checked_type(known(notebook, parameters, name, f"preset {preset!r}: "), value)
     for name, text in assignments.items():
         values[name] = from_text(known(notebook, parameters, name), text)
     for name, value in values.items():

@@ -3,13 +3,14 @@
 import base64
 import re
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from html import escape, unescape
 from pathlib import Path
 from typing import Any
 
 import nh3
 from math_core import LatexToMathML
-from nbconvert.filters.ansi import ansi2html
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -23,74 +24,19 @@ CONTENT_TOO = {"script", "style", "svg", "title", "iframe", "object", "noscript"
 MATH_ATTRIBUTES = set("display displaystyle scriptlevel mathvariant stretchy symmetric fence form lspace rspace "
                       "minsize maxsize linethickness accent accentunder movablelimits largeop separator notation depth "
                       "voffset".split())  # fmt: skip
-ATTRIBUTES = dict.fromkeys(MATHML, MATH_ATTRIBUTES) | {
+ATTRIBUTES = nh3.ALLOWED_ATTRIBUTES | dict.fromkeys(MATHML, MATH_ATTRIBUTES) | {
     "*": set("class id lang dir title style width height align valign".split()),
-    "a": {"href"}, "img": {"src", "alt"}, "video": {"src", "controls", "loop"}, "audio": {"src", "controls"},
-    "source": {"src", "type"}, "details": {"open"}, "ol": {"start"}, "td": {"colspan", "rowspan"},
-    "th": {"colspan", "rowspan", "scope"}, "input": {"type", "checked", "disabled"},
+    "video": {"src", "controls", "loop"}, "audio": {"src", "controls"}, "source": {"src", "type"}, "details": {"open"},
+    "input": {"checked", "disabled"},
 }  # fmt: skip
 STYLES = set("color background-color font-weight font-style font-size font-family text-align text-decoration "
              "vertical-align white-space width max-width min-width height margin margin-left margin-right margin-top "
              "margin-bottom padding padding-left padding-right padding-top padding-bottom border border-left "
              "border-right border-top border-bottom border-collapse border-radius justify-items".split())  # fmt: skip
 EMBEDDED = re.compile(r"data:(image|video|audio)/[\w.+-]+[;,]", flags=re.IGNORECASE)
-IMAGE = re.compile(r'<img((?: [\w-]+="[^"]*")*)>')  # as nh3 writes it
+NO_IMAGE = re.compile(r'<img((?: (?!src)[\w-]+="[^"]*")*)>')  # as nh3 writes one without an address
 MOST_COMMANDS = 400  # of one formula: deeper nesting than any formula's would crash the converter
 CONVERTER = LatexToMathML(fancy_error=False)
-
-
-class Renderer(IPythonRenderer):
-    """Markdown with MathML, embedded local images, and headings collected for the table of contents."""
-
-    def __init__(self, folder: Path, attachments: dict, first_heading: int):
-        super().__init__(escape=False, embed_images=True, exclude_anchor_links=True, path=str(folder),
-                         attachments=attachments)  # fmt: skip
-        self.headings: list[tuple[int, str, str]] = []  # level, id, HTML
-        self._first = first_heading
-
-    def heading(self, text: str, level: int, **_: Any) -> str:
-        """A heading with an id of its own."""
-        anchor = f"section-{self._first + len(self.headings)}"
-        self.headings.append((level, anchor, harmless(text, tags=TAGS - {"a", "img"})))
-        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
-
-    def block_html(self, html: str) -> str:
-        """HTML as it stands: an opening <details> is closed by a later block, so nothing may balance it here."""
-        return html
-
-    inline_html = block_html
-
-    def block_math(self, body: str) -> str:
-        """A displayed formula."""
-        return formula(body, display=True)
-
-    def inline_math(self, body: str) -> str:
-        """A formula within a line."""
-        return formula(body, display=False)
-
-    def latex_environment(self, name: str, body: str) -> str:
-        """A bare environment such as align."""
-        return formula(f"\\begin{{{name}}}{body}\\end{{{name}}}", display=True)
-
-    def block_mermaidjs(self, code: str) -> str:
-        """A diagram's source: drawing it would need a script."""
-        return f"<pre>{escape(code)}</pre>"
-
-
-def markdown(source: str, *, folder: Path, attachments: dict, first_heading: int) -> tuple[str, list]:
-    """Markdown as HTML, and its headings as (level, id, HTML).
-
-    Args:
-        folder: where relative image paths start.
-        attachments: the cell's attachments.
-        first_heading: number of the first heading's id.
-    """
-    renderer = Renderer(folder, attachments, first_heading)
-    try:
-        html = MarkdownWithMath(renderer=renderer).render(source)
-        return harmless(html, embed=renderer._src_to_base64), renderer.headings
-    except Exception:  # a missing attachment, a parser's surprise
-        return f"<pre>{escape(source)}</pre>", []
 
 
 def formula(latex: str, *, display: bool) -> str:
@@ -104,32 +50,68 @@ def formula(latex: str, *, display: bool) -> str:
     return f'<div class="formula">{html}</div>' if display else html
 
 
+class Renderer(IPythonRenderer):
+    """Markdown with MathML and attachments, and headings collected for the table of contents."""
+
+    def __init__(self, folder: Path, attachments: dict, first_heading: int):
+        super().__init__(escape=False, path=str(folder), attachments=attachments)
+        self.headings: list[tuple[int, str, str]] = []  # level, id, HTML
+        self._first = first_heading
+
+    def heading(self, text: str, level: int, **_: Any) -> str:
+        anchor = f"section-{self._first + len(self.headings)}"
+        self.headings.append((level, anchor, harmless(text, tags=TAGS - {"a", "img"})))
+        return f'<h{level} id="{anchor}">{text}</h{level}>\n'
+
+    block_math = staticmethod(partial(formula, display=True))
+    inline_math = staticmethod(partial(formula, display=False))
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return formula(f"\\begin{{{name}}}{body}\\end{{{name}}}", display=True)
+
+    def block_mermaidjs(self, code: str) -> str:  # to draw it would need a script
+        return f"<pre>{escape(code)}</pre>"
+
+    def embed(self, address: str) -> str | None:
+        """The data URI of a picture below the folder; None of anything else."""
+        with suppress(OSError):
+            return self._src_to_base64(address)
+
+
+def markdown(source: str, *, folder: Path, attachments: dict, first_heading: int) -> tuple[str, list]:
+    """Markdown as HTML, and its headings as (level, id, HTML), the ids numbered from `first_heading`.
+
+    Images are taken from the cell's attachments and, their paths being relative, from `folder`.
+    """
+    renderer = Renderer(folder, attachments, first_heading)
+    try:
+        html = MarkdownWithMath(renderer=renderer).render(source)
+        return harmless(html, embed=renderer.embed), renderer.headings
+    except Exception:  # a missing attachment, a parser's surprise
+        return f"<pre>{escape(source)}</pre>", []
+
+
 def harmless(html: str, *, embed: Callable[[str], str | None] = lambda address: None, tags: set[str] = TAGS) -> str:
     """HTML without scripts, handlers, forms, or anything that a browser would fetch; links stay links.
 
-    Args:
-        embed: turns an image's address into a data URI, or None where it cannot.
-        tags: what may stay.
+    Images stay where `embed` turns their addresses into data URIs.
     """
 
-    def address(tag: str, name: str, value: str) -> str | None:
+    def attribute(tag: str, name: str, value: str) -> str | None:
         if name == "src" and not EMBEDDED.match(value):
             return embed(value) if tag == "img" else None
-        if name == "href" and value.strip().lower().startswith("data:"):
-            return None
-        return value if name != "type" or tag != "input" else "checkbox"
+        return None if name == "href" and value.strip().lower().startswith("data:") else value
 
     cleaned = nh3.clean(
-        html, tags=tags, clean_content_tags=CONTENT_TOO - tags, attributes=ATTRIBUTES, attribute_filter=address,
+        html, tags=tags, clean_content_tags=CONTENT_TOO - tags, attributes=ATTRIBUTES, attribute_filter=attribute,
         url_schemes={"http", "https", "mailto", "data"}, filter_style_properties=STYLES,
+        set_tag_attribute_values={"input": {"type": "checkbox"}},
     )  # fmt: skip
-    return IMAGE.sub(_described, cleaned)
+    return NO_IMAGE.sub(_described, cleaned)
 
 
 def _described(image: re.Match) -> str:
     """An image whose address had to go as its description."""
-    if ' src="' in image[1]:
-        return image[0]
     alt = re.search(r' alt="([^"]+)"', image[1])
     return f"[image not embedded: {escape(unescape(alt[1])) if alt else 'no description'}]"
 
@@ -143,9 +125,3 @@ def picture(kind: str, data: bytes, *, alt: str, width: float | None = None) -> 
 def code(source: str) -> str:
     """Python source, coloured by classes."""
     return highlight(source, PythonLexer(), HtmlFormatter(cssclass="code"))
-
-
-def terminal_text(text: str) -> str:
-    """Printed text: colours kept, a line rewritten by carriage returns shown as it ended."""
-    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
-    return ansi2html("\n".join(lines))
