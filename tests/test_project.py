@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
 IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "pil", "pyyaml": "yaml"}
-BROUGHT = {"ipython", "jinja2", "markupsafe", "packaging", "pygments"}  # by ipykernel, nbconvert, matplotlib
+BROUGHT = {"ipython", "jinja2", "packaging", "pygments"}  # by ipykernel, nbconvert, matplotlib
 STARTED = {"dask", "ipykernel", "jupyterlab"}  # as programs, or beside another package
 
 

@@ -322,6 +322,8 @@ def test_nothing_is_filed_under_a_key_that_has_ceased_to_be_true(runs, begin, tm
     works = runs.answer
 
     def answer(parameters):
+        while parameters["epochs"] > 2 and module.read_text() == "x = 1\n":
+            time.sleep(0.01)  # those after the second see the change, however busy the machine is
         if parameters["epochs"] == 2 and module.read_text() == "x = 1\n":
             module.write_text("x = 2\n")
         return works(parameters)
