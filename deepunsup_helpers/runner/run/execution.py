@@ -107,6 +107,8 @@ def execute(request: Request, results: Path, *, stop: threading.Event, progress:
             process.kill()
             process.wait()
         reader.join(1)
+        if stop.is_set() and outcome.status == "died":  # Ctrl-C met the worker before it had a group of its own
+            cut_short = "interrupted"
         if cut_short:
             outcome.status = cut_short
         elif outcome.status == "died":
