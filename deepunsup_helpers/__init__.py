@@ -13,18 +13,24 @@ from deepunsup_helpers.record import claim, record, warn
 __version__ = "0.1.0"
 
 _LATER = {
+    "answer": "printing",
     "Batches": "data",
     "Dataset": "data",
     "evaluate": "training",
     "fit": "training",
     "load": "data",
     "load_model": "saving",
+    "nearest": "metrics",
+    "one_cycle": "training",
     "pick_device": "training",
+    "predict": "training",
     "save_images": "results",
     "save_model": "saving",
     "save_table": "results",
     "seed_everything": "training",
     "show": "plotting",
+    "show_table": "printing",
+    "spread": "printing",
     "update": "training",
     "use_style": "plotting",
 }

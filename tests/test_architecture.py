@@ -8,7 +8,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("torch", "torchvision", "torchmetrics", "lightning")
 
 # What each part of the package may import beside third parties and the small shared parts.
-SHARED = {"files", "record", "results", "saving"}
+SHARED = {"files", "printing", "record", "results", "saving"}
 PARTS = {
     "__init__": set(),
     **{name: set() for name in SHARED},

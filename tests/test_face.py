@@ -8,7 +8,7 @@ import pytest
 
 import deepunsup_helpers
 
-PARTS = ("data", "losses", "metrics", "models", "plotting", "training", "saving", "results", "record")
+PARTS = ("data", "losses", "metrics", "models", "plotting", "training", "saving", "results", "record", "printing")
 
 
 @pytest.mark.parametrize("name", deepunsup_helpers.__all__)

@@ -18,7 +18,16 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from deepunsup_helpers import plotting  # noqa: E402
-from deepunsup_helpers.plotting import CLASS_COLOURS, LINE_COLOURS, curves, guess_line, image_grid, image_rows  # noqa: E402
+from deepunsup_helpers.plotting import (  # noqa: E402
+    CLASS_COLOURS,
+    LINE_COLOURS,
+    curves,
+    dots,
+    guess_line,
+    image_grid,
+    image_rows,
+    label_points,
+)
 from deepunsup_helpers.plotting.style import luminance, text_colour  # noqa: E402
 
 
@@ -160,18 +169,56 @@ def test_a_line_that_stops_early_is_named_where_it_stops():
 def test_a_guess_is_a_dashed_line_and_none_is_nothing():
     ax = curves({"a": [3.0, 2.0]})
     before = len(ax.get_children())
-    assert guess_line(ax, None) is ax and len(ax.get_children()) == before
-    assert guess_line(ax, 30.0) is ax
+    for nothing in (None, "many", "", float("nan"), [1, 2]):
+        assert guess_line(ax, nothing) is ax and len(ax.get_children()) == before
+    assert guess_line(ax, 3.5) is ax
     line = ax.lines[-1]
-    assert list(line.get_ydata()) == [30, 30] and line.is_dashed()
-    assert ax.get_ylim()[1] > 30 and "your guess" in label_boxes(ax)
-    guess_line(ax, 1.5, axis="x", label="guess")
+    assert list(line.get_ydata()) == [3.5, 3.5] and line.is_dashed()
+    assert ax.get_ylim()[1] > 3.5 and "your guess" in label_boxes(ax)
+    guess_line(ax, "1,5", axis="x", label="guess")
     assert list(ax.lines[-1].get_xdata()) == [1.5, 1.5]
-    for wrong in ("3", float("nan")):
-        with pytest.raises(ValueError, match="expected a number, or None"):
-            guess_line(ax, wrong)
     with pytest.raises(ValueError, match="axis is 'z'"):
         guess_line(ax, None, axis="z")
+
+
+@pytest.mark.parametrize("yscale", ["linear", "log"])
+@pytest.mark.parametrize("guess", [1e6, -1e6, "12,000,000", 10**400, -3])
+def test_a_guess_far_away_is_named_inside_the_axes_and_the_data_keep_their_room(guess, yscale):
+    ax = curves({"a": [3.0, 2.0]}, yscale=yscale)
+    ax.set_title("A title that nothing covers")
+    low, high = ax.get_ylim()
+    guess_line(ax, guess)
+    assert ax.get_ylim() == (low, high)
+    ax.figure.draw_without_rendering()
+    frame = ax.get_window_extent()
+    for text in ax.texts:
+        if "guess" in text.get_text():
+            box = text.get_window_extent()
+            assert frame.y0 <= box.y0 and box.y1 <= frame.y1, "over the title or the axis"
+
+
+def test_dots_show_every_seed_and_the_median():
+    ax = dots(
+        {"calm": [1.0, 2.0, 9.0], "odd": [3.0, float("nan")], "none": []}, ylabel="nats", reference={"floor": 0.5}
+    )
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    assert [sorted(line.get_ydata()) for line in points] == [[1, 2, 9], [3]]
+    assert [bar.get_segments()[0][0][1] for bar in ax.collections] == [2, 3]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["calm", "odd", "none"]
+    assert "floor" in label_boxes(ax) and ax.get_ylabel() == "nats"
+
+
+def test_names_of_points_do_not_cover_each_other():
+    ax = plt.subplots()[1]
+    x, y = [1, 1, 1, 3], [1, 1.01, 1.02, 5]
+    ax.plot(x, y, "o")
+    label_points(ax, x, y, ["first", "second", "third", "far"])
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 4
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    with pytest.raises(ValueError, match="2 x, 2 y and 1 names"):
+        label_points(ax, [1, 2], [1, 2], ["one"])
 
 
 # latent maps ---------------------------------------------------------------------------------------------------------

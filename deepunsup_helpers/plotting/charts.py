@@ -1,6 +1,4 @@
-"""Curves with their names at their ends, maps of a latent space, the learner's guess."""
-
-import math
+"""Curves with their names at their ends, maps of a latent space."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,7 +8,6 @@ from matplotlib.ticker import MaxNLocator
 
 from deepunsup_helpers.plotting.style import (
     CLASS_COLOURS,
-    GUESS_COLOUR,
     INK,
     LARGEST,
     LINE_COLOURS,
@@ -62,7 +59,7 @@ def curves(series: dict, *, x=None, xlabel: str = "epoch", ylabel: str = "loss",
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     left, right = ax.get_xlim()
     for end, value, name, colour in ends:
-        _label_end(ax, name, value, colour, at=None if end > right - 0.08 * (right - left) else end)
+        label_end(ax, name, value, colour, at=None if end > right - 0.08 * (right - left) else end)
     spread_labels(ax)
     return ax
 
@@ -118,41 +115,6 @@ def latent_scatter(z, y=None, *, class_names=None, ax=None):
     return ax
 
 
-def guess_line(ax, guess: float | None, *, axis: str = "y", label: str = "your guess"):
-    """The learner's guess as a dashed line across the figure; nothing when `guess` is None.
-
-    Args:
-        ax: where to draw.
-        guess: a number in the units of `axis`, or None.
-        axis: "y" for a horizontal line at y = guess, "x" for a vertical one.
-        label: written at the line's end.
-    Returns:
-        the ax.
-    Raises:
-        ValueError: `axis` is neither "x" nor "y", or `guess` is not a finite number.
-
-    guess_line(curves(history.train), guess=120)
-    """
-    if axis not in ("x", "y"):
-        raise ValueError(f'axis is {axis!r}; expected "x" or "y"')
-    if guess is None:
-        return ax
-    if isinstance(guess, str) or not math.isfinite(guess):
-        raise ValueError(f"guess is {guess!r}; expected a number, or None for no guess")
-    scale = ax.get_yscale() if axis == "y" else ax.get_xscale()
-    guess, label = float(np.clip(guess, 1 / LARGEST if scale == "log" else -LARGEST, LARGEST)), as_text(label)
-    style = {"color": GUESS_COLOUR, "linestyle": (0, (5, 3)), "linewidth": 1.6, "zorder": 3}
-    if axis == "y":
-        ax.axhline(guess, **style)
-        _label_end(ax, label, guess, GUESS_COLOUR, at=None)
-        spread_labels(ax)
-    else:
-        ax.axvline(guess, **style)
-        at = {"xycoords": ax.get_xaxis_transform(), "xytext": (0, 3), "textcoords": "offset points"}
-        ax.annotate(label, (guess, 1), ha="center", va="bottom", color=GUESS_COLOUR, annotation_clip=False, **at)
-    return ax
-
-
 def spread_labels(ax) -> None:
     """Move the names at the lines' ends apart where they would overlap, and into view where a line has left it."""
     texts = [text for text in ax.texts if text.get_gid() == LINE_END]
@@ -177,7 +139,7 @@ def spread_labels(ax) -> None:
         texts[i].set_position((texts[i].get_position()[0], height - wanted[i]))
 
 
-def _label_end(ax, name: str, y: float, colour: str, *, at: float | None) -> None:
+def label_end(ax, name: str, y: float, colour: str, *, at: float | None) -> None:
     """Write a name right of the axes at height y, or, if the line ends early, beside its last point x = `at`."""
     across = ax.get_yaxis_transform() if at is None else ax.transData
     text = ax.annotate(

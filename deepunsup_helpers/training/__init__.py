@@ -7,6 +7,8 @@ from deepunsup_helpers.training.devices import pick_device, seed_everything
 from deepunsup_helpers.training.ema import ema_copy
 from deepunsup_helpers.training.fit import evaluate, fit
 from deepunsup_helpers.training.history import History, TrainingDiverged
+from deepunsup_helpers.training.one_cycle import one_cycle
+from deepunsup_helpers.training.predict import predict
 from deepunsup_helpers.training.update import update
 
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "fit",
     "graphed",
     "load_checkpoint",
+    "one_cycle",
     "pick_device",
+    "predict",
     "save_checkpoint",
     "save_model",
     "seed_everything",
