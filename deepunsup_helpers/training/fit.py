@@ -18,6 +18,7 @@ from deepunsup_helpers.training.devices import autocast, undisturbed_rng
 from deepunsup_helpers.training.history import History, Means, TrainingDiverged, named
 from deepunsup_helpers.training.interrupts import HeldInterrupts
 from deepunsup_helpers.training.progress import progress_bar
+from deepunsup_helpers.training.stopping import EarlyStopping, early_stopping
 from deepunsup_helpers.training.threads import fixed_threads, follow_load
 
 Terms = Mapping[str, Tensor] | tuple  # a dict or a named tuple of 0-d tensors
@@ -83,6 +84,8 @@ def fit(
     epochs: int | None = None,
     updates: int | None = None,
     validate: Callable[[], Mapping[str, Any]] | None = None,
+    patience: int | None = None,
+    watch: str | None = None,
     precision: str = "fp32",
     hooks: Sequence[Callable[[int, History], None]] = (),
     checkpoint: str | Path | None = None,
@@ -109,6 +112,9 @@ def fit(
         state: name to everything with a `state_dict` (modules, optimizers, schedulers, EMA copies) or a torch.Generator.
             Modules are in train mode during the steps and left in eval mode at the end.
         validate: called after each epoch, in eval mode and without gradients; returns named numbers.
+        patience: stop after so many epochs without a lower validation number, and put the best epoch's weights back
+            (early stopping); `history.best_epoch` says which. `epochs` or `updates` is then the most.
+        watch: the validation number that `patience` looks at; by default the first one that `validate` returns.
         precision: "fp32", or "bf16" for bfloat16 autocast around the step.
         hooks: hook(epoch, history) after each epoch (epoch counts from 1). Hooks and validation may draw random numbers:
             the training does not notice.
@@ -136,10 +142,11 @@ def fit(
     device = _device(modules)
     autocast(device, precision)  # complains about an unknown precision before anything is computed
     everything = dict(state)
+    stopping = early_stopping(state, patience=patience, watch=watch, validates=validate is not None)
     if getattr(batches, "generator", None) is not None:
         everything["batches.generator"] = batches.generator
     if resume and Path(checkpoint).exists():
-        history = _resumed(checkpoint, everything)
+        history = _resumed(checkpoint, everything, stopping)
     torch.set_flush_denormal(True)  # denormal numbers cost up to a fifth of the time on a CPU
     if device.type == "cpu":
         use_fastest_products()
@@ -156,7 +163,7 @@ def fit(
             fixed_threads(checkpoint is not None),
             held.installed(),
         ):
-            while done() < total:
+            while done() < total and not (stopping and stopping.over):
                 start = time.perf_counter()
                 for module in modules:
                     module.train()
@@ -170,11 +177,15 @@ def fit(
                     measured = ranks.averaged(_validate(validate, modules, device, precision), device)
                 with held:
                     history.append(terms, measured, seconds=seconds, updates=means.updates)
+                    if stopping:
+                        stopping.look(measured, history.epochs)
+                        history.best_epoch = stopping.best_epoch
                 with undisturbed_rng(), _eval_mode(modules):
                     for hook in hooks:
                         hook(history.epochs, history)
                 if checkpoint is not None:
-                    save_checkpoint(checkpoint, everything, history=vars(history))
+                    kept = {"stopping": stopping.state_dict()} if stopping else {}
+                    save_checkpoint(checkpoint, everything, history=vars(history), **kept)
                 advance(terms, done())
     except KeyboardInterrupt:
         history.interrupted = True
@@ -183,16 +194,23 @@ def fit(
         if on_interrupt == "raise":
             raise
     finally:
+        if stopping:
+            stopping.restore()
         for module in modules:
             module.eval()
+    if stopping and stopping.over and done() < total and writer:
+        print(f"stopped after epoch {history.epochs}; the weights are those of epoch {history.best_epoch}, the best.")
     return history
 
 
-def _resumed(checkpoint: str | Path, state: Mapping[str, Any]) -> History:
+def _resumed(checkpoint: str | Path, state: Mapping[str, Any], stopping: EarlyStopping | None) -> History:
     saved = read_checkpoint(checkpoint, state)
     if "history" not in saved["extra"]:
         raise ValueError(f"{checkpoint} was not written by fit: load it by load_checkpoint, or give another file name.")
-    return History(**restore(saved, state)["history"])
+    extra = restore(saved, state)
+    if stopping and "stopping" in extra:
+        stopping.load_state_dict(extra["stopping"])
+    return History(**extra["history"])
 
 
 def _check_finite(terms: Mapping[str, float], history: History) -> None:

@@ -19,6 +19,7 @@ class History:
     seconds: list[float] = field(default_factory=list)  # training alone, without validation and hooks
     interrupted: bool = False
     updates: int = 0  # steps in the completed epochs
+    best_epoch: int | None = None  # counted from 1, where training watched for it (`patience`)
 
     @property
     def epochs(self) -> int:
