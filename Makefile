@@ -7,6 +7,7 @@
 #   make test-slow       what takes more than ten seconds a test: every notebook on every data set, and more
 #   make test-lowest     the units with the lowest versions that pyproject.toml allows (in .venv-lowest)
 #   make lint            ruff over Python and notebooks, and whether the Python files are formatted (make format does it)
+#   make reliability     run NB=04 over ten seeds, count how often each claim holds, keep it in the notebook
 #   make times           measure every notebook on this machine, write the times into notebooks and README
 #   TORCH_INDEX=URL      install torch and torchvision from another index (see the README: GPU)
 #   CONSTRAINTS=constraints.txt   install exactly the versions that the project's tests use
@@ -31,7 +32,7 @@ CORE := $(foreach number,00 01 04 09 10 14,$(wildcard notebooks/$(number)_*.ipyn
 # The tests also want what a learner does not need: a search, clusters, several processes.
 EXTRAS := test,dev,search,cluster,distributed
 
-.PHONY: install run lab course test test-notebooks test-slow test-all test-lowest lint format times clean
+.PHONY: install run lab course test test-notebooks test-slow test-all test-lowest lint format times reliability clean
 
 install: $(VENV)/installed
 
@@ -96,6 +97,9 @@ format: $(VENV)/installed
 
 times: $(VENV)/installed
 	$(BIN)/python tools/times.py --readme README.md
+
+reliability: $(VENV)/installed
+	$(BIN)/python tools/reliability.py $(NB)
 
 clean:
 	$(BIN)/deepunsup clean --yes

@@ -137,3 +137,42 @@ def test_the_map_shows_parts_and_how_many_claims_held_where_that_was_measured(tm
         "| | **At work** | | |",
         "| 23 | [A third](notebooks/23_third.ipynb) | not measured | |",
     ]
+
+
+@pytest.fixture
+def seeded(folder):
+    """A notebook with one claim that holds for even seeds, one that is asked for some, and a death at seed 5."""
+    body = (
+        "from deepunsup_helpers import claim\nclaim('the seed is even', seed % 2 == 0)\n"
+        "claim('small', seed < 4, when=seed != 2)\nassert seed != 5\nclaim('the end is reached', True)"
+    )
+    path = write(folder / "notebooks" / "08_seeds.ipynb", code(body), presets={"smoke": {}})
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].source += "seed = 0  # of all random numbers\n"
+    nbformat.write(notebook, path)
+    normalise_file(path)
+    return path
+
+
+def test_reliability_counts_each_claim_over_seeds(seeded, folder):
+    before = json.loads(seeded.read_text(encoding="utf-8"))
+    done = tool("reliability", "8", "--seeds", "2..5", cwd=folder)
+    assert done.returncode == 1 and "3 of 4 runs completed" in done.stdout, done.stdout + done.stderr
+    assert "seed 5: failed" in done.stdout and "the seed is even   not with seed 3, 5" in done.stdout
+    after = json.loads(seeded.read_text(encoding="utf-8"))
+    claims = after["metadata"]["deepunsup"].pop("claims")
+    assert after == before
+    assert claims["shares"] == {"the seed is even": [2, 4], "small": [1, 3], "the end is reached": [3, 4]}
+    assert claims["seeds"] == [2, 3, 4, 5] and claims["digest"] == code_digest(read_notebook(seeded))
+
+
+def test_reliability_goes_on_where_it_stopped(seeded, folder):
+    assert tool("reliability", "8", "--seeds", "2", "--dry", cwd=folder).returncode == 0
+    (kept,) = (folder / "runs" / "reliability").glob("08_seeds-*")
+    first = (kept / "2" / "run.json").stat().st_mtime_ns
+    assert tool("reliability", "8", "--seeds", "2,0", "--dry", cwd=folder).returncode == 0
+    assert (kept / "2" / "run.json").stat().st_mtime_ns == first and (kept / "0" / "run.json").exists()
+    assert "claims" not in json.loads(seeded.read_text(encoding="utf-8"))["metadata"]["deepunsup"]
+    for wrong in ("5..3", "1,1", "a"):
+        done = tool("reliability", "8", "--seeds", wrong, cwd=folder)
+        assert done.returncode == 2 and "expected 100..109" in done.stderr and "Traceback" not in done.stderr
