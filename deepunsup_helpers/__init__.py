@@ -31,6 +31,7 @@ _LATER = {
     "show": "plotting",
     "show_table": "printing",
     "spread": "printing",
+    "track": "training",
     "update": "training",
     "use_style": "plotting",
 }

@@ -9,6 +9,7 @@ from deepunsup_helpers.training.fit import evaluate, fit
 from deepunsup_helpers.training.history import History, TrainingDiverged
 from deepunsup_helpers.training.one_cycle import one_cycle
 from deepunsup_helpers.training.predict import predict
+from deepunsup_helpers.training.progress import track
 from deepunsup_helpers.training.update import update
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "save_checkpoint",
     "save_model",
     "seed_everything",
+    "track",
     "update",
 ]

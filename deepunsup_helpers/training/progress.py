@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def progress_bar(
 
         bar = tqdm(total=total, initial=start, unit=unit, display=False)
         view = bar.container._repr_mimebundle_()
-        display({**view, "text/plain": f"training: {total} {unit}s"}, raw=True)
+        display({**view, "text/plain": f"progress: {total} {unit}s"}, raw=True)
         bar.displayed = True
     else:
         from tqdm import tqdm
@@ -40,3 +40,17 @@ def progress_bar(
         yield advance
     finally:
         bar.close()
+
+
+def track(things: Iterable, unit: str = "training") -> Iterator:
+    """The same things, one after another, with a bar that says how far it is: `for seed in track(seeds, "seed"): ...`.
+
+    Args:
+        things: a list, a dict (its keys), or anything else of known length.
+        unit: what one of them is called.
+    """
+    things = list(things)
+    with progress_bar(len(things), unit, start=0, enabled=True) as advance:
+        for done, thing in enumerate(things, start=1):
+            yield thing
+            advance({}, done)
