@@ -76,9 +76,7 @@ def start_lab(work: Path, first: str, *, browser: bool, port: int | None, cwd: P
     command = [sys.executable, "-P", "-m", "jupyterlab", f"--ServerApp.root_dir={work}"]
     command += [f"--LabApp.default_url=/lab/tree/{first}"] + ["--no-browser"] * (not browser)
     command += [f"--port={port}"] * bool(port)
-    command += ["--allow-root"] * (
-        getattr(os, "geteuid", lambda: 1)() == 0
-    )  # a container; it listens on this machine only
+    command += ["--allow-root"] * (getattr(os, "geteuid", lambda: 1)() == 0)  # a container; others cannot reach it
     environment = jupyter_environment(work / ".kernel", cwd, os.environ)
     own = [str(Path(__file__).with_name("lab_config")), os.environ.get("JUPYTER_CONFIG_PATH", "")]
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(own).strip(os.pathsep)
