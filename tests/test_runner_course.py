@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from toy_notebooks import deepunsup, facts
+from toy_notebooks import code, deepunsup, facts, write
 
 from deepunsup_helpers.runner.course.student_copy import BLANK, student_edition
 
@@ -53,3 +53,32 @@ def test_run_all_passes_with_blanks_and_every_blank_fails_its_check(path, tmp_pa
     blanks = copy.read_text(encoding="utf-8").count(json.dumps(BLANK)[1:-1])
     assert blanks >= 1
     assert printed.count(": not yet. Not written yet.") == blanks and ": passed." not in printed
+
+
+def test_a_copy_that_was_only_opened_and_saved_counts_as_untouched(folder_of_copies):
+    from deepunsup_helpers.runner.course.lab import build_copies
+    from deepunsup_helpers.runner.notebook.files import read_notebook
+
+    notebooks, work = folder_of_copies
+    notebooks = [read_notebook(path) for path in notebooks]
+    build_copies(notebooks, work, fresh=False)
+    copy = work / notebooks[0].path.name
+    saved = json.loads(copy.read_text(encoding="utf-8"))
+    saved["metadata"]["language_info"] = {"name": "python"}
+    for cell in saved["cells"]:
+        cell["metadata"]["trusted"] = True
+        if cell["cell_type"] == "code":
+            cell["execution_count"], cell["outputs"] = 3, []
+    copy.write_text(json.dumps(saved), encoding="utf-8")
+    assert build_copies(notebooks, work, fresh=True) == [f"{notebooks[0].name}: as built"]
+    saved["cells"][-1]["source"] = "mine"
+    copy.write_text(json.dumps(saved), encoding="utf-8")
+    assert build_copies(notebooks, work, fresh=False) == [f"{notebooks[0].name}: yours, kept"]
+    copy.write_text("no notebook", encoding="utf-8")
+    assert build_copies(notebooks, work, fresh=False) == [f"{notebooks[0].name}: yours, kept"]
+
+
+@pytest.fixture
+def folder_of_copies(tmp_path):
+    path = write(tmp_path / "notebooks" / "04_toy.ipynb", code("print(1)"), title="A toy")
+    return [path], tmp_path / "work"

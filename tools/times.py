@@ -33,22 +33,30 @@ def write_seconds(notebook: Notebook, seconds: int) -> None:
 def readme_table(notebooks: list[Notebook]) -> str:
     """The map of the course in Markdown: parts, numbers, titles, times, claims; made from the notebooks' metadata alone.
 
-    `metadata.deepunsup.claims.shares` maps a claim's text to [held, asked] over seeds; the map shows their sums, in a
-    column that is there as soon as one notebook has them.
+    `metadata.deepunsup.people` holds the minutes that a person takes, [least, most]; `claims.shares` maps a claim's text to
+    [held, asked] over seeds, of which the map shows the sums. A column is there as soon as one notebook has something for it.
     """
-    measured = any("claims" in notebook.about for notebook in notebooks)
-    lines = ["| | notebook | default run |" + " claims held |" * measured, "|---|---|---|" + "---|" * measured]
+    columns = ["| | notebook | default run |"]
+    columns += [" a person |"] * any("people" in notebook.about for notebook in notebooks)
+    columns += [" claims held |"] * any("claims" in notebook.about for notebook in notebooks)
+    more = len(columns) - 1
+    lines = ["".join(columns), "|---|---|---|" + "---|" * more]
     part = None
     for notebook in notebooks:
         begun = max(first for first in PARTS if first <= int(notebook.number))
         if begun != part:
             part = begun
-            lines.append(f"| | **{PARTS[part]}** | |" + " |" * measured)
+            lines.append(f"| | **{PARTS[part]}** | |" + " |" * more)
         seconds = f"{notebook.seconds:.0f} s" if notebook.seconds is not None else "not measured"
         line = f"| {notebook.number} | [{notebook.title}](notebooks/{notebook.path.name}) | {seconds} |"
-        shares = notebook.about.get("claims", {}).get("shares", {}).values()
-        held, asked = (sum(share[k] for share in shares) for k in (0, 1))
-        lines.append(line + (f" {held} of {asked} |" if asked else " |") * measured)
+        if " a person |" in columns:
+            low, high = notebook.about.get("people", (None, None))
+            line += f" {low} to {high} min |" if low else " |"
+        if " claims held |" in columns:
+            shares = notebook.about.get("claims", {}).get("shares", {}).values()
+            held, asked = (sum(share[k] for share in shares) for k in (0, 1))
+            line += f" {held} of {asked} |" if asked else " |"
+        lines.append(line)
     return "\n".join(lines) + "\n"
 
 

@@ -173,7 +173,7 @@ def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, po
         click.echo(line)
     click.echo(f"your copies: {work}")
     if not build_only:
-        sys.exit(start_lab(work, browser=not no_browser, port=port, cwd=cwd))
+        sys.exit(start_lab(work, chosen[0].path.name, browser=not no_browser, port=port, cwd=cwd))
 
 
 @cli.command()

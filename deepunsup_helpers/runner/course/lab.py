@@ -1,5 +1,7 @@
 """The learner's copies under `work/`, and JupyterLab on them."""
 
+import contextlib
+import json
 import os
 import shutil
 import signal
@@ -9,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..files import numbered, write_bytes, write_text
-from ..notebook.files import Notebook
+from ..notebook.files import Notebook, source_of
 from ..run.kernels import jupyter_environment
 from .student_copy import student_edition
 
@@ -30,7 +32,7 @@ def build_copies(notebooks: list[Notebook], work: Path, *, fresh: bool) -> list[
         copy = work / notebook.path.name
         if not copy.exists():
             lines.append(f"{notebook.name}: new")
-        elif copy.read_text(encoding="utf-8", errors="replace") == text:
+        elif sources(copy.read_text(encoding="utf-8", errors="replace")) == sources(text):
             lines.append(f"{notebook.name}: as built")
             continue
         elif fresh:
@@ -46,6 +48,13 @@ def build_copies(notebooks: list[Notebook], work: Path, *, fresh: bool) -> list[
     return lines
 
 
+def sources(text: str) -> list:
+    """What a learner may have changed: the cells' sources. JupyterLab rewrites the rest when it saves."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # no notebook any more
+        return [(cell["cell_type"], source_of(cell)) for cell in json.loads(text)["cells"]]
+    return [text]
+
+
 def _copy_beside(folder: Path, work: Path) -> None:
     """Copy what lies beside the notebooks and is missing under `work/` (pictures, small tables)."""
     for item in folder.iterdir():
@@ -58,18 +67,19 @@ def _copy_beside(folder: Path, work: Path) -> None:
             shutil.copytree(item, copy, ignore_dangling_symlinks=True)
 
 
-def start_lab(work: Path, *, browser: bool, port: int | None, cwd: Path) -> int:
-    """Become JupyterLab in `work`, with this interpreter as its kernel: so nothing outlives the command.
+def start_lab(work: Path, first: str, *, browser: bool, port: int | None, cwd: Path) -> int:
+    """Become JupyterLab on work/`first`, without news, with this interpreter as its kernel: so nothing outlives the command.
 
     Returns:
         on Windows, where a program cannot become another one, JupyterLab's exit code; else it does not return.
     """
     command = [sys.executable, "-P", "-m", "jupyterlab", f"--ServerApp.root_dir={work}"]
-    command += [] if browser else ["--no-browser"]
-    command += [f"--port={port}"] if port else []
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # a container; the server listens on this machine only
-        command.append("--allow-root")
+    command += [f"--LabApp.default_url=/lab/tree/{first}"] + ["--no-browser"] * (not browser)
+    command += [f"--port={port}"] * bool(port)
+    command += ["--allow-root"] * (getattr(os, "geteuid", lambda: 1)() == 0)  # a container; others cannot reach it
     environment = jupyter_environment(work / ".kernel", cwd, os.environ)
+    own = [str(Path(__file__).with_name("lab_config")), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(own).strip(os.pathsep)
     os.chdir(work)
     sys.stdout.flush()
     if os.name != "nt":
