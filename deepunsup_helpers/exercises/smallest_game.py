@@ -1,6 +1,6 @@
 """A game of two numbers, whose steps can be computed on paper: where each order of updates leads, right and wrong ones.
 
-All samples of the generator are theta, the judge is D(x) = psi x; both take plain gradient steps (notebooks 14 and 15).
+All samples of the generator are theta, the discriminator is D(x) = psi x; both take plain gradient steps (notebooks 14 and 15).
 """
 
 import math
@@ -24,7 +24,7 @@ class Point(nn.Module):
 
 
 class Slope(nn.Module):
-    """A judge of one number: D(x) = psi x."""
+    """A discriminator of one number: D(x) = psi x."""
 
     def __init__(self, psi: float):
         super().__init__()
@@ -53,12 +53,12 @@ def play(order: Callable, theta: float, psi: float, steps: int) -> list[tuple[fl
     return list(accumulate(range(steps), lambda at, _: order(*at), initial=(theta, psi)))[1:]
 
 
-def _judge_alone(theta, psi):
+def _discriminator_alone(theta, psi):
     return theta, psi - RATE * _slopes(theta, psi)[0]
 
 
 def right_order(theta, psi):
-    theta, psi = _judge_alone(theta, psi)
+    theta, psi = _discriminator_alone(theta, psi)
     return theta - RATE * _slopes(theta, psi)[1], psi
 
 
@@ -68,21 +68,21 @@ def _at_once(theta, psi):
 
 
 def _generator_first(theta, psi):
-    return _judge_alone(theta - RATE * _slopes(theta, psi)[1], psi)
+    return _discriminator_alone(theta - RATE * _slopes(theta, psi)[1], psi)
 
 
-def _mixed(theta, psi):  # both backward passes, then both steps: the judge also follows the generator's loss
+def _mixed(theta, psi):  # both backward passes, then both steps: the discriminator also follows the generator's loss
     d, g, g_to_psi = _slopes(theta, psi)
     return theta - RATE * g, psi - RATE * (d + g_to_psi)
 
 
-def _reversed(theta, psi):  # as _mixed, and fake not detached: the judge's loss reaches theta too
+def _reversed(theta, psi):  # as _mixed, and fake not detached: the discriminator's loss reaches theta too
     d, g, g_to_psi = _slopes(theta, psi)
     return theta - RATE * (g + psi * _sigmoid(psi * theta)), psi - RATE * (d + g_to_psi)
 
 
-def _judge_twice(theta, psi):
-    return right_order(*_judge_alone(theta, psi))
+def _discriminator_twice(theta, psi):
+    return right_order(*_discriminator_alone(theta, psi))
 
 
 def _swapped(theta, psi):  # discriminator_loss(fake, real)
@@ -91,18 +91,21 @@ def _swapped(theta, psi):  # discriminator_loss(fake, real)
 
 
 def _minimax(theta, psi):
-    theta, psi = _judge_alone(theta, psi)
+    theta, psi = _discriminator_alone(theta, psi)
     return theta + RATE * psi * _sigmoid(psi * theta), psi
 
 
 WRONG_ORDERS = {
-    "both players moved at once: finish the judge's update, then ask D(fake) again for the generator's loss": _at_once,
-    "the generator moved first: here the judge's update is complete before the generator's begins": _generator_first,
-    "the judge moved along the generator's loss too: its gradient was not cleared. Use `update` for both": _mixed,
-    "the judge's loss reached the generator and pushed it the wrong way: detach fake for the judge": _reversed,
-    "the judge moved twice: one update for each player": _judge_twice,
-    "real and fake are swapped in the judge's loss: it takes the real logits first": _swapped,
+    "both players moved at once: finish the discriminator's update, then ask D(fake) again for the generator's loss": _at_once,
+    "the generator moved first: here the discriminator's update is complete before the generator's begins": _generator_first,
+    "the discriminator moved along the generator's loss too: its gradient was not cleared. Use `update` for both": _mixed,
+    "the discriminator's loss reached the generator and pushed it the wrong way: detach fake for the discriminator": _reversed,
+    "the discriminator moved twice: one update for each player": _discriminator_twice,
+    "real and fake are swapped in the discriminator's loss: it takes the real logits first": _swapped,
     "the generator follows the minimax loss: use `generator_loss`": _minimax,
-    "the generator did not move: D(fake.detach()) in its loss cuts it off, or its update is missing": _judge_alone,
-    "the judge did not move: its update is missing": lambda theta, psi: (theta - RATE * _slopes(theta, psi)[1], psi),
+    "the generator did not move: D(fake.detach()) in its loss cuts it off, or its update is missing": _discriminator_alone,
+    "the discriminator did not move: its update is missing": lambda theta, psi: (
+        theta - RATE * _slopes(theta, psi)[1],
+        psi,
+    ),
 }

@@ -1,4 +1,4 @@
-"""The exercises of notebook 14: the best judge, the generator's loss, one step of the game."""
+"""The exercises of notebook 14: the best discriminator, the generator's loss, one step of the game."""
 
 import math
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def _check_d_star(d_star: Callable) -> Result:
         close(far, torch.tensor([2 / 3])),
         f"where p = 2e-9 and q = 1e-9, 2/3 are real; an epsilon makes it {float(far):.2f}",
     )
-    return Result(True, "It is 1/2 where the densities agree, and no other judge has a lower loss.")
+    return Result(True, "It is 1/2 where the densities agree, and no other discriminator has a lower loss.")
 
 
 def _name_the_answer(found: Tensor, p: Tensor, q: Tensor) -> None:
@@ -69,7 +69,7 @@ def _name_the_answer(found: Tensor, p: Tensor, q: Tensor) -> None:
         "p / (p + q) of the sums over all points: each point has an answer of its own": of_sums.expand_as(p),
         "(p + q) / 2 is the density of the mixture, which belongs below the line": (p + q) / 2,
         "half of the answer: real and fake each have weight 1/2 above the line *and* below": 0.5 * p / (p + q),
-        "squaring the densities overstates the judge's certainty": p.square() / (p.square() + q.square()),
+        "squaring the densities overstates the discriminator's certainty": p.square() / (p.square() + q.square()),
         "this is all or nothing: where both densities are above zero, nobody can be sure": (p > q).to(p),
         "p is a density, no probability: divide it by the density of all points that turn up": p,
     }
@@ -98,11 +98,11 @@ def _name_the_loss(found: Tensor, d: Tensor, logits: Tensor) -> None:
     mistakes = {
         "this sums over the batch: take the mean, or the step grows with the batch size": -d.log().sum(),
         "the sign is turned: this teaches the generator to be caught": -right,
-        "this is the minimax loss, whose gradient vanishes where the judge is sure: -log D instead of log(1 - D)": caught,
-        "this is the *judge's* loss on fakes: the generator wants them labelled 'real'": -caught,
+        "this is the minimax loss, whose gradient vanishes where the discriminator is sure: -log D instead of log(1 - D)": caught,
+        "this is the *discriminator's* loss on fakes: the generator wants them labelled 'real'": -caught,
         "the logits are used as they are: log D needs D = sigmoid(logit)": -logits.mean(),
-        "this is 1 - D, not -log D: its gradient vanishes where the judge is sure": (1 - d).mean(),
-        "this is -D, not -log D: its gradient vanishes where the judge is sure": -d.mean(),
+        "this is 1 - D, not -log D: its gradient vanishes where the discriminator is sure": (1 - d).mean(),
+        "this is -D, not -log D: its gradient vanishes where the discriminator is sure": -d.mean(),
         "this is the logarithm of the mean: take the mean of the logarithms": -d.mean().log(),
         "the sigmoid is taken twice: the helper takes logits and applies it itself": -d.sigmoid().log().mean(),
         "the logarithm is of base 2, so these are bits: nats need the natural one": right / math.log(2),
@@ -127,7 +127,7 @@ def _check_far_logits(generator_loss: Callable) -> None:
 
 
 def gan_step_reference(real: Tensor, G: nn.Module, D: nn.Module, opt_g, opt_d) -> dict[str, Tensor]:
-    """One step: the judge's update, complete, then the generator's against the judge as it now is.
+    """One step: the discriminator's update, complete, then the generator's against the discriminator as it now is.
 
     Args:
         real: a batch of data, (N, ...).
@@ -136,7 +136,7 @@ def gan_step_reference(real: Tensor, G: nn.Module, D: nn.Module, opt_g, opt_d) -
         opt_g, opt_d: their optimizers.
     Returns:
         both losses, 0-d, named "discriminator" and "generator".
-    Source: Goodfellow and others 2014, arXiv:1406.2661, algorithm 1, with one judge's update a step.
+    Source: Goodfellow and others 2014, arXiv:1406.2661, algorithm 1, with one discriminator's update a step.
     """
     fake = G(torch.randn(len(real), G.latent_dim, device=real.device))
     d = losses.discriminator_loss(D(real), D(fake.detach()))
@@ -161,7 +161,7 @@ def _check_gan_step(gan_step: Callable) -> Result:
         raise Wrong(_name_the_order(path, right, theta, psi))
     _check_terms(terms, [(theta, psi), *right])
     _check_noise(gan_step, len(G.noise) // 3, theta, psi)
-    return Result(True, "The judge's update is complete, then the generator answers it; no gradient strays.")
+    return Result(True, "The discriminator's update is complete, then the generator answers it; no gradient strays.")
 
 
 def _table(gan_step: Callable, theta: float, psi: float, latent_dim: int) -> tuple[Callable, Point, Slope]:
@@ -193,7 +193,7 @@ def _check_terms(terms: list, places: list[tuple[float, float]]) -> None:
         d = sum(math.log1p(math.exp(-psi * x)) for x in REAL) / len(REAL) + math.log1p(math.exp(psi * theta))
         g = math.log1p(math.exp(-moved * theta))
         here = [number(found[name], f"one number named {name!r}") for name in ("discriminator", "generator")]
-        require(not close(here, [g, d]), "the names are swapped: the judge's loss is the discriminator's")
+        require(not close(here, [g, d]), "the names are swapped: the discriminator's loss is the discriminator's")
         said = f"the losses returned are {here[0]:.3f} and {here[1]:.3f}; those that were minimised are {d:.3f} and {g:.3f}"
         require(close(here, [d, g], rtol=1e-4), said)
 
@@ -226,8 +226,8 @@ def _name_the_order(path, right, theta: float, psi: float) -> str:
 
 def _explain(error: RuntimeError) -> str:
     meanings = {
-        "second time": "the judge's backward pass used up the generator's graph: give the judge fake.detach()",
-        "inplace": "the generator's loss was computed before the judge moved: ask D(fake) again after its update",
+        "second time": "the discriminator's backward pass used up the generator's graph: give the discriminator fake.detach()",
+        "inplace": "the generator's loss was computed before the discriminator moved: ask D(fake) again after its update",
     }
     return next((meaning for sign, meaning in meanings.items() if sign in str(error)), "")
 

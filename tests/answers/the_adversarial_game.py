@@ -75,7 +75,7 @@ RIGHT_LOSS = {
 WRONG_LOSS = {
     "minimax": (lambda v: torch.log(1 - v.sigmoid()).mean(), "minimax loss"),
     "sign": (lambda v: F.logsigmoid(v).mean(), "sign is turned"),
-    "the judge's": (lambda v: F.softplus(v).mean(), "judge's"),
+    "the discriminator's": (lambda v: F.softplus(v).mean(), "discriminator's"),
     "sum": (lambda v: F.softplus(-v).sum(), "sums over the batch"),
     "not reduced": (lambda v: F.softplus(-v), "one loss for each sample"),
     "logits as they are": (lambda v: -v.mean(), "used as they are"),
@@ -230,16 +230,16 @@ RIGHT_STEPS = {
 }
 WRONG_STEPS = {
     "no detach": (step(detach=False), "graph"),
-    "both losses first": (both_losses_first, "before the judge moved"),
+    "both losses first": (both_losses_first, "before the discriminator moved"),
     "at once": (lambda *a: both_losses_first(*a, generator_first=True), "both players moved at once"),
     "generator first": (generator_first, "the generator moved first"),
-    "mixed": (both_backward_then_both_steps, "the judge moved along the generator's loss"),
+    "mixed": (both_backward_then_both_steps, "the discriminator moved along the generator's loss"),
     "reversed": (lambda *a: both_backward_then_both_steps(*a, detach=False), "pushed it the wrong way"),
     "never cleared": (never_cleared, "pile up"),
     "detached for both": (detached_for_both, "cuts it off"),
-    "labels swapped": (labels_swapped, "swapped in the judge"),
-    "judge twice": (step(judge_updates=2), "moved twice"),
-    "no judge": (step(judge_updates=0), "the judge did not move"),
+    "labels swapped": (labels_swapped, "swapped in the discriminator"),
+    "discriminator twice": (step(judge_updates=2), "moved twice"),
+    "no discriminator": (step(judge_updates=0), "the discriminator did not move"),
     "no generator": (step(generator_updates=0), "the generator did not move"),
     "minimax": (step(kind="minimax"), "minimax"),
     "one row": (step(draw=lambda real, G: torch.randn(1, G.latent_dim)), "one row for each real"),
@@ -262,7 +262,7 @@ WRONG_STEPS = {
     "swapped names": (step(names=lambda d, g: named(g, d)), "names are swapped"),
     "a pair": (step(names=lambda d, g: (d, g)), "return both losses"),
     "zeros returned": (step(names=lambda d, g: named(0.0, 0.0)), "the losses"),
-    "judge three times": (step(judge_updates=3), "on paper"),
+    "discriminator three times": (step(judge_updates=3), "on paper"),
     "writes": (shifts_real, "`real` itself was changed"),
 }
 RIGHT = {"d_star": RIGHT_D_STAR, "generator_loss": RIGHT_LOSS, "gan_step": RIGHT_STEPS}
