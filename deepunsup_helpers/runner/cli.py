@@ -39,12 +39,13 @@ def pairs(context: click.Context, option: click.Option, texts: tuple[str, ...]) 
 
 @cli.command("list")
 def list_command() -> None:
-    """List the notebooks: number, title, measured time."""
+    """List the notebooks: number, tier, the machine's measured time, a person's minutes (an estimate), title."""
     from .notebook.files import course
 
-    for notebook in course():
-        seconds = f"{notebook.seconds:.0f} s" if notebook.seconds is not None else "not measured"
-        click.echo(f"{notebook.number}  {notebook.name[3:]:<36} {seconds:>12}  {notebook.title}")
+    for nb in course():
+        seconds = f"{nb.seconds:.0f} s" if nb.seconds is not None else "not measured"
+        people = "{} to {} min".format(*nb.about["people"]) if "people" in nb.about else ""
+        click.echo(f"{nb.number}  {nb.name[3:]:<25} {nb.about.get('tier', ''):<7} {seconds:>12} {people:>13}  {nb.title}")
 
 
 @cli.command()
@@ -54,8 +55,7 @@ def params(nb: str) -> None:
     from .notebook.describe import parameter_lines
     from .notebook.files import find_notebook
 
-    for line in parameter_lines(find_notebook(nb)):
-        click.echo(line)
+    click.echo("\n".join(parameter_lines(find_notebook(nb))))
 
 
 @cli.command()
