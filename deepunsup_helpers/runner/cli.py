@@ -45,7 +45,7 @@ def list_command() -> None:
     for nb in course():
         seconds = f"{nb.seconds:.0f} s" if nb.seconds is not None else "not measured"
         people = "{} to {} min".format(*nb.about["people"]) if "people" in nb.about else ""
-        click.echo(f"{nb.number}  {nb.name[3:]:<25} {nb.about.get('tier', ''):<7} {seconds:>12} {people:>13}  {nb.title}")
+        click.echo(f"{nb.number}  {nb.name[3:]:<25} {nb.about.get('tier', ''):<8}{seconds:>12}{people:>14}  {nb.title}")
 
 
 @cli.command()
