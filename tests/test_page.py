@@ -10,7 +10,7 @@ from deepunsup_helpers.runner.notebook.files import read_notebook, source_of, ta
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 LONG = ("04", "10", "15")
-NOT_YET = ("10", "15")
+NOT_YET = ()
 LINK = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 
 
