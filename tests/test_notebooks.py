@@ -1,5 +1,6 @@
 """Every notebook: what is stored is whole and clean, and it runs as a program on other data."""
 
+import ast
 import json
 import os
 import re
@@ -91,6 +92,16 @@ def test_cells_with_claims_are_not_compared(path):
         pytest.skip("has a claim() of its own")
     claiming = [cell for cell in code if re.search(r"\bclaim\(", cell.source)]
     assert not [cell.source for cell in claiming if "nbval-ignore-output" not in cell.metadata.get("tags", [])]
+
+
+@every_notebook
+def test_its_batches_go_to_the_device_that_was_chosen(path):
+    """On a GPU, batches that stay on the CPU meet weights that do not."""
+    for cell in read(path).cells:
+        if cell.cell_type == "code":
+            calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+            batches = [call for call in calls if getattr(call.func, "id", "") == "Batches"]
+            assert all("device" in {word.arg for word in call.keywords} for call in batches), cell.source
 
 
 @every_notebook

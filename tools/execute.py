@@ -1,5 +1,6 @@
 """Run notebooks and store their outputs in place: `python tools/execute.py NB...`."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -36,7 +37,8 @@ def run_defaults(notebook: Notebook, variables: dict[str, str] | None = None) ->
         finally:
             progress.clear()
         require_completed(finished)
-        return read_notebook(Path(scratch) / notebook.path.name).content, finished.seconds
+        content = json.dumps(read_notebook(Path(scratch) / notebook.path.name).content)
+        return json.loads(content.replace(f"{scratch}/", "")), finished.seconds  # a saved file is named without the folder
 
 
 def require_completed(finished: Finished) -> None:
