@@ -38,7 +38,8 @@ def run_defaults(notebook: Notebook, variables: dict[str, str] | None = None) ->
             progress.clear()
         require_completed(finished)
         content = json.dumps(read_notebook(Path(scratch) / notebook.path.name).content)
-        return json.loads(content.replace(f"{scratch}/", "")), finished.seconds  # a saved file is named without the folder
+        content = content.replace(f"{scratch}/", "")  # what was saved is named without the folder of this one run
+        return json.loads(content), finished.seconds
 
 
 def require_completed(finished: Finished) -> None:
