@@ -174,6 +174,9 @@ def _check_whiteness(whiten: Callable, x: np.ndarray) -> None:
         "sum": np.allclose(covariance * len(x), np.eye(3), atol=0.01),
         "the columns are uncorrelated, but keep the eigenvalues as variances: divide by their roots": uncorrelated
         and np.allclose(np.sort(variances), eigenvalues, rtol=0.02),
+        "the variances came out as the eigenvalues squared: divide by the root, where this multiplies": np.allclose(
+            found, eigenvalues**2, rtol=0.02
+        ),
         "the variances came out as 1/eigenvalue: divide by the eigenvalue's square root": np.allclose(
             found, np.sort(1 / eigenvalues), rtol=0.02
         ),
@@ -263,6 +266,14 @@ def _check_honest_score(honest_score: Callable) -> Result:
         hidden > 0.72,
         f"six telling columns among 600 of noise score {hidden:.2f}, where their best 20 give 0.9: no columns are chosen, "
         "or not by how they differ between the classes",
+    )
+    balanced = np.repeat([0, 1], 100)
+    each_a_little = rng.normal(size=(200, 60))
+    each_a_little[:, -20:] += balanced[:, None]
+    together = score(each_a_little, balanced)
+    require(
+        together > 0.9,
+        f"twenty columns each tell a little, and their sum nearly all; the score is {together:.2f}: keep 20 columns, not fewer",
     )
     three = np.repeat([2, 5, 9], 20)
     by_name, chance = (score(_rows(rng, three, 60, shift), three) for shift in (2.0, 0.0))

@@ -25,7 +25,7 @@ def baseline_loss_reference(x: Tensor) -> float:
 
 
 def _check_baseline_loss(baseline_loss: Callable) -> Result:
-    for seed, shape in ((1, (7, 2, 3, 5)), (2, (4, 3, 4, 4))):
+    for seed, shape in ((1, (7, 3, 2, 5)), (2, (4, 3, 4, 4))):
         x = draw(*shape, seed=seed, low=-1, high=2) * torch.linspace(0.2, 3, shape[-1])  # each column its own variance
         found = number(call(baseline_loss, x))
         _name_the_loss(found, x)
@@ -49,6 +49,7 @@ def _name_the_loss(found: float, x: Tensor) -> None:
         "this measures from one grey value, the mean of everything; the average image has its own value at each pixel": (
             (x - x.mean()).square().sum() / n
         ),
+        "this is half of the squared error: the loss here has no factor 1/2": true / 2,
         "this averages over the channels as well; sum over everything in one image": true / x.shape[1],
         "this takes absolute differences: square them": rest.abs().sum() / n,
         "this takes a square root at the end; leave the square": true**0.5,
@@ -198,6 +199,17 @@ CURVES = {  # name: (train, val, expected)
         "diverged",
     ),
     "a short healthy pair": ([50, 25, 19], [50, 27, 23.0], "healthy"),
+    "a pair that has fallen by 15 %": ([50, 48, 46, 44, 42.5], [50, 48, 46.5, 45, 43.5], "healthy"),
+    "a pair whose validation loss ends 18 % above its minimum": (
+        [50, 40, 30, 20, 15],
+        [50, 40, 30, 32, 35.4],
+        "memorised",
+    ),
+    "a pair that turns late": (
+        [50, 44, 38, 33, 28, 24, 20, 17, 14, 12],
+        [50, 45, 42, 39, 37, 35, 33, 30, 33, 36.0],
+        "memorised",
+    ),
 }
 HINTS = {
     "memorised": "compare the last validation loss with its own minimum",

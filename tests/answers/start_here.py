@@ -44,6 +44,7 @@ WRONG_LOSS = {
     "mean over pixels": (lambda x: centred(x).square().mean().item(), "averages over the pixels"),
     "sum over images": (lambda x: centred(x).square().sum().item(), "sums over the images"),
     "N - 1": (lambda x: x.flatten(1).var(0).sum().item(), "divides by N - 1"),
+    "half": (lambda x: 0.5 * x.flatten(1).var(0, unbiased=False).sum().item(), "no factor 1/2"),
     "deviations": (lambda x: x.flatten(1).std(0, unbiased=False).sum().item(), "standard deviations"),
     "within images": (
         lambda x: x.flatten(1).var(1, unbiased=False).mean().item() * x[0].numel(),
@@ -236,6 +237,22 @@ WRONG_DIAGNOSE = {
     "the last two": (
         safe(lambda t, v: "memorised" if v[-1] > v[-2] and t[-1] < 0.9 * t[0] else nan_blind(t, v[:1])),
         "wiggle",
+    ),
+    "flat from a fall of a fifth on": (
+        safe(lambda t, v: "flat" if 0.8 * t[0] < t[-1] <= 1.1 * t[0] else nan_blind(t, v)),
+        "15 %",
+    ),
+    "flat from a half on": (
+        safe(lambda t, v: "flat" if 0.5 * t[0] < t[-1] <= 1.1 * t[0] else nan_blind(t, v)),
+        "expected",
+    ),
+    "memorised from a quarter on": (
+        safe(lambda t, v: "memorised" if v[-1] > 1.25 * min(v) and t[-1] < 0.9 * t[0] else nan_blind(t, v[:1])),
+        "18 %",
+    ),
+    "the minimum of the first epochs": (
+        safe(lambda t, v: nan_blind(t, [*v[:5], v[-1]])),
+        "turns late",
     ),
     "sorted": (sorts, "`val` itself was changed"),
     "other words": (lambda t, v: safe(nan_blind)(t, v).capitalize(), "one of the four words"),
