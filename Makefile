@@ -26,7 +26,7 @@ endif
 # All that runs in parallel shares the cores: conftest.py gives each worker cores/N threads, and orders the files.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 600
+NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 1200
 CORE := $(foreach number,00 01 04 09 10 14,$(wildcard notebooks/$(number)_*.ipynb))
 
 # The tests also want what a learner does not need: a search, clusters, several processes.
