@@ -10,6 +10,7 @@ from deepunsup_helpers.metrics.likelihood import active_units, effective_sample_
 from deepunsup_helpers.metrics.neighbours import nearest
 from deepunsup_helpers.metrics.reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
 from deepunsup_helpers.metrics.representation import knn_accuracy, knn_predict, linear_probe
+from deepunsup_helpers.metrics.shifted import nearest_shifted
 
 __all__ = [
     "active_units",
@@ -25,6 +26,7 @@ __all__ = [
     "mode_coverage",
     "mse",
     "nearest",
+    "nearest_shifted",
     "precision_recall",
     "psnr",
     "squared_error_per_example",
