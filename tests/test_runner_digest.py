@@ -101,7 +101,9 @@ def test_what_the_digest_depends_on(package, tmp_path):
     assert code_digest(Notebook(notebook.path, content)) != before
 
 
-@pytest.mark.parametrize("line", ["x = 1 + f()", "def far():\n    return 2", "from .a import b as c", "for k in ():\n    x = k", ""])
+@pytest.mark.parametrize(
+    "line", ["x = 1 + f()", "def far():\n    return 2", "from .a import b as c", "for k in ():\n    x = k", ""]
+)
 def test_an_init_that_does_more_than_name_counts(package, tmp_path, line):
     (package / "metrics" / "__init__.py").write_text(f"from .pictures import ssim\n{line}\n")
     assert ("metrics" in reached(tmp_path, "from deepunsup_helpers.metrics import ssim")) == bool(line)
