@@ -14,6 +14,7 @@ from deepunsup_helpers.models.mixture import (
     sample_mixture,
     start_mixture,
 )
+from deepunsup_helpers.models.som import SelfOrganizingMap, fit_som
 from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "MLPGenerator",
     "MLPVAE",
     "Mixture",
+    "SelfOrganizingMap",
     "VAE",
     "VAEOutput",
     "em_step",
     "fit_mixture",
+    "fit_som",
     "log_joint",
     "mlp",
     "sample_mixture",
