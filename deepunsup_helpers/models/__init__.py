@@ -3,6 +3,7 @@
 from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoencoder, MLPAutoencoder
 from deepunsup_helpers.models.classifier import ConvClassifier
 from deepunsup_helpers.models.dcgan import DCGANDiscriminator, DCGANGenerator
+from deepunsup_helpers.models.denoiser import ConvDenoiser
 from deepunsup_helpers.models.gan import MLPDiscriminator, MLPGenerator
 from deepunsup_helpers.models.layers import mlp
 from deepunsup_helpers.models.mixture import (
@@ -22,6 +23,7 @@ __all__ = [
     "Collapsed",
     "ConvAutoencoder",
     "ConvClassifier",
+    "ConvDenoiser",
     "ConvVAE",
     "DCGANDiscriminator",
     "DCGANGenerator",
