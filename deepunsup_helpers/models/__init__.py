@@ -14,6 +14,7 @@ from deepunsup_helpers.models.mixture import (
     sample_mixture,
     start_mixture,
 )
+from deepunsup_helpers.models.super_resolution import SuperResolver, enlarge_bicubic, enlarge_in_tiles
 from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
 
 __all__ = [
@@ -29,9 +30,12 @@ __all__ = [
     "MLPGenerator",
     "MLPVAE",
     "Mixture",
+    "SuperResolver",
     "VAE",
     "VAEOutput",
     "em_step",
+    "enlarge_bicubic",
+    "enlarge_in_tiles",
     "fit_mixture",
     "log_joint",
     "mlp",
