@@ -10,19 +10,13 @@ from deepunsup_helpers.runner.notebook.files import read_notebook, source_of, ta
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 LONG = ("04", "10", "15")
-NOT_YET = ()
 LINK = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 
 
-def notebooks(*, late: bool = True):
-    mark = pytest.mark.xfail(strict=True, reason="written before this rule")
-    return [
-        pytest.param(path, id=path.stem, marks=[mark] if late and path.stem[:2] in NOT_YET else [])
-        for path in NOTEBOOKS
-    ]
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("path", notebooks())
+@every_notebook
 def test_the_budget_of_the_page(path):
     page, long = measure(read_notebook(path).cells), path.stem[:2] in LONG
     assert page.cells <= (66 if long else 50) and page.words <= (2900 if long else 2200)
@@ -30,14 +24,14 @@ def test_the_budget_of_the_page(path):
     assert page.idea >= 0.785, "four fifths, counted to a point or two"
 
 
-@pytest.mark.parametrize("path", notebooks())
+@every_notebook
 def test_no_name_is_bound_in_two_cells(path):
     found = bound_twice(read_notebook(path).cells)
     found.pop("device", None)  # the parameter's word becomes a device in the set-up cell, which may run again
     assert found == {}
 
 
-@pytest.mark.parametrize("path", notebooks())
+@every_notebook
 def test_it_says_what_it_is_for_and_how_long_a_person_takes(path):
     about = read_notebook(path).about
     assert about["tier"] in ("core", "at work", "deeper")
@@ -45,7 +39,7 @@ def test_it_says_what_it_is_for_and_how_long_a_person_takes(path):
     assert 20 <= low < high <= 150
 
 
-@pytest.mark.parametrize("path", notebooks(late=False))
+@every_notebook
 def test_what_is_folded_may_be(path):
     for cell in read_notebook(path).cells:
         tags = tags_of(cell)
@@ -59,7 +53,7 @@ def test_what_is_folded_may_be(path):
             assert not re.search(r"nn\.Module\)|\bupdate\(|\.backward\(|(?<!\.)\bfit\(", source), "an idea under a bar"
 
 
-@pytest.mark.parametrize("path", notebooks(late=False))
+@every_notebook
 def test_links_between_notebooks_lead_somewhere(path):
     for name in LINK.findall("\n".join(source_of(cell) for cell in read_notebook(path).cells)):
         assert (path.parent / name).exists(), name

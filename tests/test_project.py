@@ -8,11 +8,12 @@ import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
-IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "pil", "pyyaml": "yaml"}
+IMPORTED_AS = {"scikit-learn": "sklearn", "scikit-image": "skimage", "pillow": "pil", "pyyaml": "yaml"}
 BROUGHT = {"ipython", "jinja2", "packaging", "pygments"}  # by ipykernel, nbconvert, matplotlib
 STARTED = {"dask", "ipykernel", "jupyterlab"}  # as programs, or beside another package
 
@@ -52,8 +53,10 @@ def test_what_the_package_imports_is_declared_and_what_is_declared_is_used(proje
     names = {requirement(text)[0] for text in [*project["dependencies"], *extras]}
     declared = {IMPORTED_AS.get(name, name.replace("-", "_")).lower() for name in names}
     imported = set()
-    for path in (ROOT / "deepunsup_helpers").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    notebooks = [nbformat.read(path, as_version=4) for path in (ROOT / "notebooks").glob("*.ipynb")]
+    cells = [cell.source for notebook in notebooks for cell in notebook.cells if cell.cell_type == "code"]
+    for text in [path.read_text(encoding="utf-8") for path in (ROOT / "deepunsup_helpers").rglob("*.py")] + cells:
+        for node in ast.walk(ast.parse(re.sub(r"(?m)^\s*[%!].*$", "", text))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.split(".")[0].lower() for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:

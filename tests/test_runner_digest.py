@@ -13,7 +13,12 @@ FILES = {
     "__init__.py": "from .record import record\n_HOMES = {'load': 'data', 'fit': 'training.loop'}\n"
     "def __getattr__(name):\n    ...\n",
     "record.py": "",
-    "data/__init__.py": "from .batches import Batches\n",
+    "data/__init__.py": "from .batches import Batches\n\ndef load():\n    from .sizes import size\n",
+    "data/sizes.py": "",
+    "metrics/__init__.py": '"""Scores."""\nfrom .distances import far\nfrom .pictures import ssim\n__all__ = ["far", "ssim"]\n',
+    "metrics/pictures.py": "",
+    "metrics/distances.py": "from .arrays import rows\n",
+    "metrics/arrays.py": "",
     "data/batches.py": "",
     "training/__init__.py": "",
     "training/loop.py": "def fit():\n    from deepunsup_helpers import losses\n",
@@ -46,13 +51,18 @@ def reached(folder, *sources) -> set[str]:
     "source, modules",
     [
         ("import math", set()),
-        ("from deepunsup_helpers import record", {"", "record"}),
-        ("from deepunsup_helpers.data import load", {"", "record", "data", "data.batches"}),
-        ("from deepunsup_helpers import load", {"", "record", "data", "data.batches"}),
-        ("if True:\n    from deepunsup_helpers import fit", {"", "record", "training", "training.loop", "losses"}),
-        ("import deepunsup_helpers as du", {"", "record", "data", "data.batches", "training", "training.loop", "losses"}),
-        ("from deepunsup_helpers.exercises import gans", {"", "record", "exercises", "exercises.gans"}),
-        ("%matplotlib inline\n!ls\nimport deepunsup_helpers.losses", {"", "record", "losses"}),
+        ("from deepunsup_helpers import record", {"record"}),
+        ("from deepunsup_helpers.data import load", {"data", "data.batches", "data.sizes"}),
+        ("from deepunsup_helpers import load", {"data", "data.batches", "data.sizes"}),
+        ("if True:\n    from deepunsup_helpers import fit", {"training", "training.loop", "losses"}),
+        ("import deepunsup_helpers as du", {"record", "data", "data.batches", "training.loop", "losses"}),
+        ("from deepunsup_helpers.exercises import gans", {"exercises", "exercises.gans"}),
+        ("from deepunsup_helpers.metrics import ssim", {"metrics.pictures"}),
+        ("from deepunsup_helpers.metrics import far, ssim", {"metrics.pictures", "metrics.distances", "metrics.arrays"}),
+        ("from deepunsup_helpers import metrics", {"metrics.pictures", "metrics.distances", "metrics.arrays"}),
+        ("import deepunsup_helpers.metrics as m", {"metrics.pictures", "metrics.distances", "metrics.arrays"}),
+        ("from deepunsup_helpers.metrics.distances import far", {"metrics.distances", "metrics.arrays"}),
+        ("%matplotlib inline\n!ls\nimport deepunsup_helpers.losses", {"losses"}),
         ("from deepunsup_helpers.runner import cli", set()),
         ("import mine", {"mine", "yours"}),
     ],
@@ -69,7 +79,8 @@ def test_imports_are_followed(package, tmp_path, source, modules):
 
 def test_a_cell_that_cannot_be_read_reaches_all_but_the_runner(package, tmp_path):
     assert reached(tmp_path, "for") == {
-        "", "record", "data", "data.batches", "training", "training.loop", "losses", "exercises", "exercises.gans",
+        "record", "data", "data.batches", "data.sizes", "training.loop", "losses", "exercises.gans",
+        "metrics.pictures", "metrics.distances", "metrics.arrays", "training", "exercises",
     }  # fmt: skip
 
 
@@ -88,6 +99,28 @@ def test_what_the_digest_depends_on(package, tmp_path):
     assert code_digest(notebook) == before
     content["cells"][-1]["source"] += " "
     assert code_digest(Notebook(notebook.path, content)) != before
+
+
+@pytest.mark.parametrize(
+    "line", ["x = 1 + f()", "def far():\n    return 2", "from .a import b as c", "for k in ():\n    x = k", ""]
+)
+def test_an_init_that_does_more_than_name_counts(package, tmp_path, line):
+    (package / "metrics" / "__init__.py").write_text(f"from .pictures import ssim\n{line}\n")
+    assert ("metrics" in reached(tmp_path, "from deepunsup_helpers.metrics import ssim")) == bool(line)
+
+
+def test_another_module_of_a_part_changes_no_digest_but_that_of_who_uses_it(package, tmp_path):
+    notebooks = [
+        read_notebook(write(tmp_path / f"0{k}_toy.ipynb", code(f"from deepunsup_helpers.metrics import {name}")))
+        for k, name in enumerate(("far", "ssim"))
+    ]
+    before = [code_digest(notebook) for notebook in notebooks]
+    text = (package / "metrics" / "__init__.py").read_text()
+    (package / "metrics" / "__init__.py").write_text(text + "from .anomalies import threshold\n")
+    (package / "metrics" / "anomalies.py").write_text("x = 1\n")
+    assert [code_digest(notebook) for notebook in notebooks] == before
+    (package / "metrics" / "pictures.py").write_text("x = 1\n")
+    assert [code_digest(notebook) == old for notebook, old in zip(notebooks, before)] == [True, False]
 
 
 def test_tables_of_both_kinds_are_understood():

@@ -193,7 +193,9 @@ def _check_terms(terms: list, places: list[tuple[float, float]]) -> None:
         d = sum(math.log1p(math.exp(-psi * x)) for x in REAL) / len(REAL) + math.log1p(math.exp(psi * theta))
         g = math.log1p(math.exp(-moved * theta))
         here = [number(found[name], f"one number named {name!r}") for name in ("discriminator", "generator")]
-        require(not close(here, [g, d]), "the names are swapped: the discriminator's loss is the discriminator's")
+        require(
+            not close(here, [g, d]), 'the names are swapped: "discriminator" is the loss of D, "generator" that of G'
+        )
         said = f"the losses returned are {here[0]:.3f} and {here[1]:.3f}; those that were minimised are {d:.3f} and {g:.3f}"
         require(close(here, [d, g], rtol=1e-4), said)
 

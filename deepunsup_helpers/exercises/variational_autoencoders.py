@@ -159,10 +159,10 @@ def _name_the_beta(found: list[float], P: int, D: int) -> None:
 
 
 def _check_active_units(active_units: Callable) -> Result:
-    deviations = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.05, 0.005, 0.0012] + 6 * [0.0])  # four have a variance above 0.01
+    deviations = torch.tensor([1.0, 0.8, 0.5, 0.2, 0.05, 0.005, 0.0012] + 7 * [0.0])  # four have a variance above 0.01
     unit = draw(8000, len(deviations), seed=5)
     unit = (unit - unit.mean(0)) / unit.std(0, correction=0)
-    mu = unit * deviations + torch.tensor(7 * [0.0] + [3.0, -2.0, 1.0, 5.0, 0.0, 0.0])
+    mu = unit * deviations + torch.tensor(7 * [0.0] + [3.0, -2.0, 1.0, 5.0, 0.0, 0.0, 0.0])
 
     def count(*given: object) -> float:
         return number(call(active_units, *given), "one number, how many")

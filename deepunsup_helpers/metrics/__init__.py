@@ -7,9 +7,11 @@ from deepunsup_helpers.metrics.clustering import cluster_to_class, clustering_ac
 from deepunsup_helpers.metrics.distributions import PrecisionRecall, frechet_distance, precision_recall
 from deepunsup_helpers.metrics.generation import mode_coverage
 from deepunsup_helpers.metrics.likelihood import active_units, effective_sample_size, importance_log_likelihood
+from deepunsup_helpers.metrics.maps import quantisation_error, topographic_error, u_matrix
 from deepunsup_helpers.metrics.neighbours import nearest
 from deepunsup_helpers.metrics.reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
 from deepunsup_helpers.metrics.representation import knn_accuracy, knn_predict, linear_probe
+from deepunsup_helpers.metrics.shifted import nearest_shifted
 
 __all__ = [
     "active_units",
@@ -25,9 +27,13 @@ __all__ = [
     "mode_coverage",
     "mse",
     "nearest",
+    "nearest_shifted",
     "precision_recall",
     "psnr",
+    "quantisation_error",
     "squared_error_per_example",
     "ssim",
     "ssim_window",
+    "topographic_error",
+    "u_matrix",
 ]

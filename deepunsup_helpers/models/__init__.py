@@ -14,6 +14,7 @@ from deepunsup_helpers.models.mixture import (
     sample_mixture,
     start_mixture,
 )
+from deepunsup_helpers.models.som import SelfOrganizingMap, fit_som
 from deepunsup_helpers.models.super_resolution import SuperResolver, enlarge_bicubic, enlarge_in_tiles
 from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
 
@@ -31,12 +32,14 @@ __all__ = [
     "MLPVAE",
     "Mixture",
     "SuperResolver",
+    "SelfOrganizingMap",
     "VAE",
     "VAEOutput",
     "em_step",
     "enlarge_bicubic",
     "enlarge_in_tiles",
     "fit_mixture",
+    "fit_som",
     "log_joint",
     "mlp",
     "sample_mixture",

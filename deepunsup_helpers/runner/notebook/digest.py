@@ -29,8 +29,9 @@ def code_digest(notebook: Notebook) -> str:
 def reached_modules(notebook: Notebook) -> dict[str, Path]:
     """Name and file of each module of the package, or beside the notebook, that the code cells can import.
 
-    Imports are followed from file to file, wherever in a file they stand; nothing is run. A name that a package looks up
-    when asked (`__getattr__`) leads to the modules that stand beside it in that package's tables.
+    Imports are followed from file to file, wherever in a file they stand; nothing is run. An `__init__.py` that only names
+    what its package offers computes nothing: of its imports only the name asked for is followed. A name that a package
+    looks up when asked (`__getattr__`) leads to the modules that stand beside it in that package's tables.
     """
     folder, found, seen = notebook.path.parent, {}, set()
     waiting = [name for cell in notebook.code_cells for name in imported(MAGIC.sub("", source_of(cell)))]
@@ -42,11 +43,26 @@ def reached_modules(notebook: Notebook) -> dict[str, Path]:
         parent, _, leaf = name.rpartition(".")
         waiting += [parent] if parent else []
         if path := _file_of(name, folder):
-            found[name] = path
-            waiting += imported(_text(path), name if path.name == "__init__.py" else parent)
+            if not only_names(path):
+                found[name] = path
+                waiting += imported(_text(path), name if path.name == "__init__.py" else parent)
         elif parent and (path := _file_of(parent, folder)):
-            waiting += looked_up(_text(path), parent, leaf)
+            offered = imported(_text(path), parent) if only_names(path) else []
+            waiting += [full for full in offered if leaf in ("*", full.rpartition(".")[2])]
+            homes = looked_up(_text(path), parent, leaf)
+            waiting += [*homes, *(f"{home}.{leaf}" for home in homes)]
     return found
+
+
+def only_names(path: Path) -> bool:
+    """Whether a file is a package's `__init__.py` of imports and tables: nothing is computed in it."""
+    body = nodes[0].body if path.name == "__init__.py" and (nodes := _nodes(_text(path))) else []
+    functions = [part for part in body if isinstance(part, ast.FunctionDef) and part.name in ("__getattr__", "__dir__")]
+    tables = [part for part in body if isinstance(part, (ast.Assign, ast.Expr))]
+    plain = [part for part in tables if not any(isinstance(node, (ast.Call, ast.Lambda)) for node in ast.walk(part))]
+    imports = [part for part in body if isinstance(part, (ast.Import, ast.ImportFrom))]
+    renamed = any(alias.asname for part in imports for alias in part.names)
+    return bool(body) and not renamed and len(functions) + len(plain) + len(imports) == len(body)
 
 
 def _file_of(name: str, folder: Path) -> Path | None:
