@@ -16,6 +16,7 @@ from deepunsup_helpers.models.mixture import (
     start_mixture,
 )
 from deepunsup_helpers.models.som import SelfOrganizingMap, fit_som
+from deepunsup_helpers.models.super_resolution import SuperResolver, enlarge_bicubic, enlarge_in_tiles
 from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
 
 __all__ = [
@@ -32,10 +33,13 @@ __all__ = [
     "MLPGenerator",
     "MLPVAE",
     "Mixture",
+    "SuperResolver",
     "SelfOrganizingMap",
     "VAE",
     "VAEOutput",
     "em_step",
+    "enlarge_bicubic",
+    "enlarge_in_tiles",
     "fit_mixture",
     "fit_som",
     "log_joint",
