@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from deepunsup_helpers.metrics._arrays import features
+from deepunsup_helpers.metrics.neighbours import nearest
 
 
 def quantisation_error(x, units) -> float:
@@ -17,7 +18,7 @@ def quantisation_error(x, units) -> float:
     Raises:
         ValueError: sizes differ, or a value is not finite.
     """
-    return float(_two_nearest(x, units, 1)[0][:, 0].mean())
+    return float(nearest(x, units)[0].mean())
 
 
 def topographic_error(x, units, places) -> float:
@@ -38,7 +39,7 @@ def topographic_error(x, units, places) -> float:
     places = features(places, name="places")
     if len(places) != len(units) or len(places) < 2:
         raise ValueError(f"{len(units)} units and {len(places)} places; expected as many of each, at least two")
-    which = _two_nearest(x, units, 2)[1].to(places.device)
+    which = nearest(x, units, k=2)[1].to(places.device)
     apart = (places[which[:, 0]] - places[which[:, 1]]).norm(dim=1)
     return float((apart > 1.001).double().mean())
 
@@ -61,9 +62,3 @@ def u_matrix(units, places) -> Tensor:
     beside = ((apart > 0.5) & (apart < 1.001)).to(units.dtype)
     distance = torch.cdist(units, units, compute_mode="donot_use_mm_for_euclid_dist")
     return (beside * distance).sum(1) / beside.sum(1).clamp_min(1)
-
-
-def _two_nearest(x, units, count: int) -> tuple[Tensor, Tensor]:
-    from deepunsup_helpers.metrics.neighbours import nearest
-
-    return nearest(x, units, k=count)
