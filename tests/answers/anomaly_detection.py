@@ -71,7 +71,10 @@ WRONG_AUROC = {
         "all pairs of examples",
     ),
     "the mean": (lambda scores, strange: (scores[strange] > scores[~strange].mean()).mean(), "the middle of"),
-    "the median": (lambda scores, strange: (scores[strange] > np.median(scores[~strange])).mean(), "compare every pair"),
+    "the median": (
+        lambda scores, strange: (scores[strange] > np.median(scores[~strange])).mean(),
+        "compare every pair",
+    ),
     "a zip": (
         lambda scores, strange: np.mean([a > b for a, b in zip(scores[strange], scores[~strange])]),
         "every pair",
