@@ -46,11 +46,17 @@ def _check_representatives(representatives: Callable) -> Result:
         with fits(f"{n} rows and {k} centres of {d} numbers stop it: is a size fixed?"):
             found = call(representatives, x, centres)
         found = _whole(found, k, n, hints, f"indices of rows, 0 to {n - 1}")
+        nearest = distance.argmin(0)
+        if len(set(found)) == k > len(set(nearest)):
+            require(
+                bool(np.isin(found, nearest).sum() < k - 1),
+                "two centres may have the same nearest row: let each choose freely",
+            )
         _name_the_row(found, x, centres, distance)
     same = np.tile([[1.0, 2.0]], (2, 1))
     rows = np.array([[9.0, 9.0], [1.0, 2.1], [1.0, 5.0]])
     both = _whole(call(representatives, rows, same), 2, 3, {}, "indices of rows")
-    require(list(both) == [1, 1], "two centres at one place have the same nearest row: let each centre choose freely")
+    require(list(both) == [1, 1], "two centres at one place have the same nearest row: let each choose freely")
     return Result(True, "It finds the row nearest to each centre, whatever the sizes.")
 
 
@@ -160,9 +166,6 @@ def _name_the_label(found: np.ndarray, cluster: np.ndarray, chosen: np.ndarray, 
         "these are the positions of the chosen rows among `chosen`: look up their labels in `y_chosen`": np.argsort(
             cluster[chosen]
         )[cluster],
-        "these are the indices of the chosen rows: give each row that row's *label*": chosen[
-            np.argsort(cluster[chosen])
-        ][cluster],
         "every row has the same label, the commonest: each cluster has its own": np.full(
             len(cluster), np.bincount(y_chosen).argmax()
         ),
@@ -270,4 +273,10 @@ def _name_the_error(error: float, a: np.ndarray, b: np.ndarray) -> None:
 
 representatives = Exercise("representatives", representatives_reference, _check_representatives, np.asarray)
 propagate = Exercise("propagate", propagate_reference, _check_propagate, np.asarray)
-paired_difference = Exercise("paired_difference", paired_difference_reference, _check_paired_difference)
+
+
+def _floats(pair) -> tuple[float, float]:
+    return float(pair[0]), float(pair[1])
+
+
+paired_difference = Exercise("paired_difference", paired_difference_reference, _check_paired_difference, _floats)
