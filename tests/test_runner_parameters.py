@@ -166,6 +166,13 @@ def test_a_bare_path_is_told_how_to_be_written(toy, tmp_path):
         check_choice(parse_parameters('plane = "ring"  # one of: ring, grid\n')["plane"], "folder:/data/x")
 
 
+def test_a_prefix_may_hold_digits_and_takes_any_path():
+    network = parse_parameters('features = "none"  # one of: none, resnet18:PATH\n')["features"]
+    check_choice(network, "resnet18:/data/weights.pth")
+    with pytest.raises(CommandError, match="expected one of none, resnet18:PATH"):
+        check_choice(network, "vgg16:/data/weights.pth")
+
+
 def test_a_file_is_no_folder(toy, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(CommandError, match="file is no folder"):

@@ -17,7 +17,7 @@ from ..errors import CommandError, nearest
 from .files import Notebook, source_of, tags_of
 
 PATH_PREFIXES = ("folder:", "csv:", "npz:")
-OPEN_CHOICE = re.compile(r"([a-z]+:)[A-Z_.]+$")  # 'folder:PATH' stands for every value that starts with 'folder:'
+OPEN_CHOICE = re.compile(r"([a-z][a-z0-9]*:)[A-Z_.]+$")  # 'folder:PATH' stands for every value that starts so
 ONE_OF = re.compile(r"(?:^|[;,.])\s*one of:\s*([^;]+)", flags=re.IGNORECASE)
 COMPARE = {"above": operator.gt, "at least": operator.ge, "at most": operator.le, "below": operator.lt}
 NUMBER = r"(-?\d[\d.]*(?:e-?\d+)?)"
