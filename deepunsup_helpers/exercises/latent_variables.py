@@ -44,6 +44,8 @@ def _check_gaussian_kl(gaussian_kl: Callable) -> Result:
         mu = draw(n, latents, seed=seed, low=-2, high=2).to(dtype)
         for low, high in ((0.3, 1.5), (-3, 0), (-9, 6)):
             logvar = draw(n, latents, seed=seed + 9, low=low, high=high).to(dtype)
+            if low == -9:
+                logvar[0, 0], logvar[-1, -1] = -20.0, 12.0  # it may be any number
             found = _one_each(call(gaussian_kl, mu, logvar), n, latents)
             again = _one_each(call(gaussian_kl, mu, logvar), n, latents)
             require(close(found, again), "the answer is random: no sample is needed, the KL has a closed form")
@@ -75,9 +77,27 @@ def _name_the_kl(found: Tensor, mu: Tensor, logvar: Tensor, low: float) -> None:
         "this is KL(p || q), the other way round: the expectation is under q": ((1 + square) / var + logvar - 1).sum(1),
         "right for variances above 1, wrong below: `logvar` may be negative": 2 * losses.gaussian_kl(mu, logvar.abs()),
     }
-    said = f"torch.distributions finds {float(kl[0]):.4f} nats where this finds {float(found[0]):.4f}"
+    mistakes |= {
+        "the factor 1/2 belongs to the whole sum, not to the first term alone": 2
+        * (0.5 * square + var - logvar - 1).sum(1),
+        "the -1 stands once for each latent, not once for all": (square + var - logvar).sum(1) - 1,
+        "the variance is exp(logvar): this takes exp(logvar / 2), which is sigma": (
+            square + (0.5 * logvar).exp() - logvar - 1
+        ).sum(1),
+        "the log of the variance is logvar itself: this halves it": (square + var - 0.5 * logvar - 1).sum(1),
+        "the log of the variance is missing: subtract logvar": (square + var - 1).sum(1),
+        "the variance is missing: add exp(logvar)": (square - logvar - 1).sum(1),
+        "the 1 is subtracted, not added": (square + var - logvar + 1).sum(1),
+        "mu's square is added, not subtracted": (var - logvar - 1 - square).sum(1),
+        "mu is not squared: this takes its size": (mu.abs() + var - logvar - 1).sum(1),
+        "mu and logvar are swapped": (logvar.square() + mu.exp() - mu - 1).sum(1),
+        "these are bits: the natural logarithm gives nats": 2 * kl / math.log(2),
+        "the square stands around the sum: square each mu, then sum": mu.sum(1).square() + (var - logvar - 1).sum(1),
+    }
+    worst = int((found - kl).abs().argmax())
+    said = f"torch.distributions finds {float(kl[worst]):.4f} nats where this finds {float(found[worst]):.4f}"
     if low < 0:
-        said += f". Here logvar begins at {low}: it may be any number, so do not clamp it"
+        said += f". Here logvar runs from {float(logvar.min()):.0f} to {float(logvar.max()):.0f}: do not clamp it"
     if latents != 3:
         said += f". Here there are {latents} latents: is the number of latents fixed?"
     expect(found, kl, {message: value / 2 for message, value in mistakes.items()}, said, rtol=1e-4, atol=1e-5)
@@ -87,10 +107,10 @@ def _name_the_kl(found: Tensor, mu: Tensor, logvar: Tensor, low: float) -> None:
 
 
 def _check_reparameterize(reparameterize: Callable) -> Result:
-    scales = torch.tensor([-3.0, -1.2, 0.8, 0.3, -2.0, -0.4])
-    n, d = 6000, len(scales)
+    scales = torch.tensor([-3.0, -1.2, 0.8, 0.3, -2.0, -0.4, -12.0, 6.0])
+    n, d = 6001, len(scales)
     _sample(lambda *given: call(reparameterize, *given), draw(5, 3, seed=4), draw(5, 3, seed=5))
-    mu, logvar = draw(n, d, seed=4, low=-1), scales.repeat(n, 1)
+    mu, logvar = draw(n, d, seed=4, low=-1).double(), scales.double().repeat(n, 1)  # rounding would hide a shared eps
     with fits(f"with {d} latents it stops, and it should take any number of latents"):
         z, again = (_sample(reparameterize, mu, logvar) for _ in range(2))
     noise, sigma = (z - mu).double(), torch.exp(0.5 * logvar)  # sigma eps
@@ -122,7 +142,11 @@ def _name_the_scale(noise: Tensor, logvar: Tensor) -> None:
         "this multiplies by logvar: sigma is exp(0.5 * logvar)": logvar.abs(),
         "this divides by sigma: multiply eps by exp(0.5 * logvar)": 1 / sigma,
     }
-    said = f"with logvar {logvar[0]:.1f} the samples' standard deviation is {sd[0]:.3f}, expected {sigma[0]:.3f}"
+    worst = int((sd / sigma - 1).abs().argmax())
+    said = (
+        f"with logvar {logvar[worst]:.1f} the samples' standard deviation is {sd[worst]:.3g}, expected {sigma[worst]:.3g}: "
+        "logvar may be any number, mu is added once, and every latent has noise of its own"
+    )
     expect(sd, sigma, mistakes, said, rtol=0.06)
 
 
@@ -130,7 +154,8 @@ def _sample_gradients(z: Tensor, mu: Tensor, logvar: Tensor) -> None:
     if z.requires_grad:
         z.sum().backward()
     cut = "z has no gradient at all: torch.normal, .sample() and .detach() cut it; write mu + sigma * eps"
-    require(mu.grad is not None or logvar.grad is not None, cut)
+    reached = [grad for grad in (mu.grad, logvar.grad) if grad is not None and bool(grad.any())]
+    require(bool(reached), cut)
     to_mu = mu.grad is not None and close(mu.grad, torch.ones_like(mu))
     require(to_mu, "no gradient reaches mu: it must enter the sum undetached, dz/dmu = 1")
     require(logvar.grad is not None, "no gradient reaches logvar: sigma is detached, and q's width is never learned")
@@ -165,6 +190,7 @@ _REPEATS = 700
 def _check_elbo(elbo: Callable) -> Result:
     _check_on_ppca(elbo)
     _check_noise(elbo)
+    _check_the_price(elbo)
     _check_on_a_square(elbo)
     return Result(True, "Equal to log p(x) on probabilistic PCA, below the grid's log p(x) on the square.")
 
@@ -207,16 +233,56 @@ def _check_on_ppca(elbo: Callable) -> None:
 
 def _check_noise(elbo: Callable) -> None:
     """A log-likelihood that keeps the z it is given: mu + sigma eps, with eps to be judged."""
-    n, seen = 6000, []
+    n = 6000
     mu, logvar = draw(n, 6, seed=1), draw(n, 6, seed=2, low=-2)
 
-    def log_likelihood(x: Tensor, z: Tensor) -> Tensor:
-        seen.append(z.detach())
-        return z.sum(1)
+    drawn, values = [], []
+    for _ in range(2):
+        seen = []
 
-    values = [elbo(draw(n, 5, seed=3), mu, logvar, log_likelihood) for _ in range(2)]
-    expect_standard_normal(*((z - mu) / torch.exp(0.5 * logvar) for z in (seen[0], seen[-1])))
+        def log_likelihood(x: Tensor, z: Tensor, seen: list = seen) -> Tensor:
+            seen.append(z.detach())
+            return z.sum(1)
+
+        values.append(elbo(draw(n, 5, seed=3), mu, logvar, log_likelihood))
+        require(bool(seen), "log_likelihood is never called: it is given, call it with x and a sample of z")
+        drawn.append(_one_sample(torch.cat(seen), mu))
+    expect_standard_normal(*((z - mu) / torch.exp(0.5 * logvar) for z in drawn))
     require(bool((values[0] > 0).any()), "no value is above 0 here, where densities are above 1: the bound is clamped")
+
+
+def _one_sample(z: Tensor, mu: Tensor) -> Tensor:
+    """Of all z that a likelihood was given, whole, in pieces or several for each example, one an example."""
+    n = len(mu)
+    require(len(z) % n == 0, f"log_likelihood was given {len(z)} samples for {n} examples: as many for each")
+    return min(
+        (z[:n], z[:: len(z) // n]), key=lambda some: float((some - mu).square().sum())
+    )  # one batch, side by side
+
+
+def _check_the_price(elbo: Callable) -> None:
+    """Where the likelihood is a constant, far below 0, the bound is that minus the KL, whatever mu, logvar and D."""
+    mu, logvar = draw(4, 5, seed=51, low=-3, high=3).double(), draw(4, 5, seed=52, low=-3, high=2).double()
+    kl, repeats = losses.gaussian_kl(mu, logvar), 2000
+    given = (t.repeat(repeats, 1) for t in (draw(4, 3, seed=53).double(), mu, logvar))
+    with fits("with 5 latents it stops, and it should take any number of latents"):
+        found = elbo(*given, lambda x, z: -300 + 0 * z.sum(1))
+    found = _one_each(found, 4 * repeats, 5).reshape(repeats, 4)
+    mean, near = found.mean(0), 5 * float(found.std(0).max()) / math.sqrt(repeats) + 1e-4
+    mistakes = {
+        "the factor 1/2 of the KL is missing": -300 - 2 * kl,
+        "the KL is halved twice": -300 - kl / 2,
+        "the KL is averaged over the latents: it sums": -300 - kl / 5,
+        "only two of five latents pay their KL: sum over all": -300 - losses.gaussian_kl(mu[:, :2], logvar[:, :2]),
+    }
+    for message, value in mistakes.items():
+        require(not close(mean, value, rtol=0, atol=near), message)
+    worst = int((mean + 300 + kl).abs().argmax())
+    said = (
+        f"where the log-likelihood is -300 for every z the bound should be {float(-300 - kl[worst]):.2f}, minus a KL of "
+        f"{float(kl[worst]):.2f}; this gives {float(mean[worst]):.2f}. Is a part clamped, or the KL weighed?"
+    )
+    require(close(mean, -300 - kl, rtol=0, atol=near), said)
 
 
 def _check_on_a_square(elbo: Callable) -> None:

@@ -70,7 +70,16 @@ WRONG_KL = {
     "plus logvar": (lambda m, v: 0.5 * (m**2 + v.exp() + v - 1).sum(1), "sign of logvar"),
     "other way": (kl_the_other_way, "other way round"),
     "absolute logvar": (lambda m, v: gaussian_kl(m, v.abs()), "may be negative"),
-    "clamped": (lambda m, v: gaussian_kl(m, v.clamp(-2, 2)), "any number"),
+    "clamped": (lambda m, v: gaussian_kl(m, v.clamp(-2, 2)), "do not clamp"),
+    "clamped far out": (lambda m, v: gaussian_kl(m, v.clamp(-10, 10)), "do not clamp"),
+    "half of mu alone": (lambda m, v: (0.5 * m**2 + v.exp() - v - 1).sum(1), "whole sum"),
+    "one -1": (lambda m, v: 0.5 * ((m**2 + v.exp() - v).sum(1) - 1), "once for each latent"),
+    "sigma for the variance": (lambda m, v: 0.5 * (m**2 + (v / 2).exp() - v - 1).sum(1), "which is sigma"),
+    "half the log": (lambda m, v: 0.5 * (m**2 + v.exp() - v / 2 - 1).sum(1), "halves it"),
+    "no log": (lambda m, v: 0.5 * (m**2 + v.exp() - 1).sum(1), "log of the variance is missing"),
+    "no variance": (lambda m, v: 0.5 * (m**2 - v - 1).sum(1), "variance is missing"),
+    "bits": (lambda m, v: gaussian_kl(m, v) / torch.log(torch.tensor(2.0)), "bits"),
+    "arguments swapped": (lambda m, v: gaussian_kl(v, m), "swapped"),
     "three latents": (lambda m, v: 0.5 * (m**2 + v.exp() - v).sum(1) - 1.5, "number of latents"),
     "mu detached": (lambda m, v: gaussian_kl(m.detach(), v), "no gradient reaches mu"),
     "logvar detached": (lambda m, v: gaussian_kl(m, v.detach()), "no gradient reaches logvar"),
@@ -156,6 +165,12 @@ WRONG_SAMPLES = {
     "own generator": (scaled(own_generator), "same in every call"),
     "sample()": (lambda m, v: distributions.Normal(m, torch.exp(0.5 * v)).sample(), "no gradient"),
     "torch.normal of mu": (lambda m, v: torch.normal(m, torch.exp(0.5 * v)).detach(), "no gradient"),
+    "torch.normal": (lambda m, v: torch.normal(m, torch.exp(0.5 * v)), "torch.normal"),
+    "clamped logvar": (lambda m, v: reparameterize(m, v.clamp(-5, 5)), "logvar may be any number"),
+    "one quiet latent": (
+        lambda m, v: m + torch.exp(0.5 * v) * torch.randn_like(m) * (torch.arange(m.shape[1]) > 0),
+        "every latent has noise",
+    ),
     "mu detached": (lambda m, v: reparameterize(m.detach(), v), "reaches mu"),
     "sigma detached": (lambda m, v: reparameterize(m, v.detach()), "reaches logvar"),
     "shape": (lambda m, v: reparameterize(m, v)[:, 0], "expected shape"),
@@ -182,6 +197,11 @@ def three_samples(x, mu, logvar, log_likelihood):
     return sum(parts) / 3 - kl_by_distributions(mu, logvar)
 
 
+def eight_samples(x, mu, logvar, log_likelihood):
+    x8, mu8, logvar8 = (t.repeat_interleave(8, 0) for t in (x, mu, logvar))
+    return log_likelihood(x8, reparameterize(mu8, logvar8)).reshape(-1, 8).mean(1) - gaussian_kl(mu, logvar)
+
+
 def writes_logvar(x, mu, logvar, log_likelihood):
     value = bound()(x, mu, logvar, log_likelihood)
     logvar.detach().zero_()
@@ -200,6 +220,11 @@ RIGHT_BOUNDS = {
     "three samples": three_samples,
     "matrices": bound(kl=kl_by_matrices),
     "minus eps": bound(draw=lambda m, v: m - (v / 2).exp() * torch.randn_like(m)),
+    "a loop": lambda x, m, v, f: torch.cat(
+        [bound()(x[i : i + 1], m[i : i + 1], v[i : i + 1], f) for i in range(len(x))]
+    ),
+    "chunks": lambda *a: torch.cat([bound()(*part, a[3]) for part in zip(*(t.split(1000) for t in a[:3]))]),
+    "eight samples side by side": eight_samples,
 }
 WRONG_BOUNDS = {
     "KL added": (bound(kl=lambda m, v: -gaussian_kl(m, v)), "KL is added"),
@@ -222,6 +247,11 @@ WRONG_BOUNDS = {
     "seed": (with_seed, "a seed is set"),
     "own generator": (bound(draw=scaled(own_generator)), "same in every call"),
     "clamped": (lambda *a: bound()(*a).clamp(max=0), "above 0"),
+    "a dearer KL": (bound(kl=lambda m, v: 1.1 * gaussian_kl(m, v)), "KL weighed"),
+    "a KL of at most 3": (bound(kl=lambda m, v: gaussian_kl(m, v).clamp(max=3)), "clamped"),
+    "two latents": (bound(kl=lambda m, v: gaussian_kl(m[:, :2], v[:, :2])), "only two of five"),
+    "at least -20": (lambda *a: bound()(*a).clamp(min=-20), "clamped"),
+    "calls no likelihood": (lambda x, m, v, f: -gaussian_kl(m, v) - 5 + 0 * m.sum(1), "never called"),
     "writes": (writes_logvar, "`logvar` itself was changed"),
     "a float": (lambda *a: bound()(*a).mean().item(), "gradients can pass"),
 }
