@@ -107,7 +107,7 @@ def test_a_hung_sensor_is_found_and_named(tmp_path):
 @pytest.mark.smoke
 def test_the_class_that_is_normal_can_be_named(tmp_path):
     for part in ("bent", "good", "scratched"):
-        write_photographs(tmp_path / part, 60 if part == "good" else 20, scratched=20 if part == "scratched" else 0)
+        write_photographs(tmp_path / part, 80 if part == "good" else 30, scratched=30 if part == "scratched" else 0)
     folder = tmp_path / "parts"
     folder.mkdir()
     for part in ("bent", "good", "scratched"):
