@@ -36,7 +36,8 @@ class Job:
 
 def tensors(job: Job) -> Tensor:
     """The first images as one float tensor, (N, 1, 28, 28) in [0, 1]."""
-    return load(job.dataset).x_train[: job.images].clone()
+    made = job.images if job.dataset == "strokes" else None  # strokes are drawn on demand, MNIST is whole
+    return load(job.dataset, train_size=made).x_train[: job.images].clone()
 
 
 class Pictures(Dataset):

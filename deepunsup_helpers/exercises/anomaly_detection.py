@@ -27,10 +27,10 @@ def auroc_reference(scores: np.ndarray, strange: np.ndarray) -> float:
     return float((above > 0).mean() + 0.5 * (above == 0).mean())
 
 
-def _scored(m: int, n: int, seed: int, levels: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _scored(m: int, n: int, seed: int, levels: int | None, shift: float) -> tuple[np.ndarray, np.ndarray]:
     """Scores of m strange and n normal examples in mixed order; of few `levels` they have ties."""
     scores = draw(m + n, seed=seed).double().numpy()
-    scores[:m] += 0.6
+    scores[:m] += shift
     if levels:
         scores = np.round(scores * levels / 3)
     order = torch.randperm(m + n, generator=torch.Generator().manual_seed(seed)).numpy()
@@ -38,14 +38,42 @@ def _scored(m: int, n: int, seed: int, levels: int | None) -> tuple[np.ndarray, 
 
 
 def _check_auroc(auroc: Callable) -> Result:
-    for m, n, seed, levels in ((7, 23, 71, None), (40, 9, 72, None), (12, 30, 73, 4), (25, 8, 74, 2)):
-        scores, strange = _scored(m, n, seed, levels)
-        with fits(f"{m} strange and {n} normal scores stop it"):
+    cases = (
+        (7, 23, 71, None, 0.6),
+        (40, 9, 72, None, 0.6),
+        (12, 30, 73, 4, 0.6),
+        (25, 8, 74, 2, 0.6),
+        (14, 21, 75, 3, -0.9),
+    )
+    for m, n, seed, levels, shift in cases:
+        scores, strange = _scored(m, n, seed, levels, shift)
+        if n == 9:
+            scores *= 1e-9  # the unit does not matter
+        with fits(
+            f"{m} strange and {n} normal scores stop it: compare each with each, s[:, None] > t, and fix no size"
+        ):
             found = number(call(auroc, scores, strange), "one number from 0 to 1")
         above = scores[strange][:, None] - scores[~strange][None, :]
         won, tied = (above > 0).mean(), (above == 0).mean()
         right = won + 0.5 * tied
+        place = scores.argsort(kind="stable").argsort() + 1
         mistakes = {
+            "a value below 0.5 is turned into one above: it says that normal examples look stranger, so keep it": (
+                max(right, 1 - right)
+            ),
+            "scores that are merely close count as ties: a tie is equality": (
+                ((above > 0) & ~np.isclose(above, 0)).mean() + 0.5 * np.isclose(above, 0).mean()
+            ),
+            "scores that are close count as won and as half: a tie is equality": won
+            + 0.5 * np.isclose(above, 0).mean(),
+            "ties are broken by their places in the array: they are worth one half": (
+                (place[strange].sum() - m * (m + 1) / 2) / (m * n)
+            ),
+            "this runs from -1 to 1: a pair lost counts 0, not -1": 2 * right - 1,
+            "this is a per cent: leave it as a share": 100 * right,
+            "strange scores are compared with all scores: compare them with normal ones": (
+                (scores[strange][:, None] > scores).mean()
+            ),
             "it is turned round: count the pairs in which the *strange* score is the higher one": 1 - right,
             "ties count nothing here: add one half for each": won,
             "ties count as won here: they are worth one half": won + tied,
@@ -63,7 +91,7 @@ def _check_auroc(auroc: Callable) -> Result:
                 scores[strange][: min(m, n)] > scores[~strange][: min(m, n)]
             ).mean(),
         }
-        said = f"{found:.3f}, where {m} strange and {n} normal scores have {right:.3f}"
+        said = f"it gives {found:.3f}, where {m} strange and {n} normal scores have {right:.3f}"
         expect(found, right, mistakes, said)
     sure = number(auroc(np.array([3.0, 1.0, 2.0]), np.array([True, False, False])))
     require(close(sure, 1.0), "a strange score above all normal ones should have 1")
@@ -92,15 +120,20 @@ def _check_knn_score(knn_score: Callable) -> Result:
     for m, n, dimension, k, seed in ((30, 12, 3, 4, 81), (9, 20, 5, 1, 82), (15, 15, 2, 6, 83)):
         normal, x = draw(m, dimension, seed=seed), 1.5 * draw(n, dimension, seed=seed + 10)
         x[0] = normal[2]  # at distance 0, which counts
-        with fits(f"{m} normal and {n} new rows of {dimension} numbers stop it"):
+        with fits(
+            f"{m} normal and {n} new rows of {dimension} numbers stop it: set each against each, x[:, None] - normal or "
+            "cdist, and fix no size"
+        ):
             found = call(knn_score, normal, x, k)
         hints = {
             (m,): f"one score for each of the {m} normal rows came back: x, of {n} rows, is what is scored",
             (n, k): "these are the k distances themselves: average them",
             (): "one number came back: one for each row of x is asked for",
+            (k,): "the rows are averaged away: average over each row's k neighbours, dim=1",
             (n, 1): f"expected shape ({n},); this returned ({n}, 1)",
         }
         found = tensor(found, (n,), hints)
+        every = x[:, None] - normal[None]
         d = torch.cdist(x.double(), normal.double(), compute_mode="donot_use_mm_for_euclid_dist").sort(1).values
         near = d[:, :k]
         to_x = torch.cdist(x.double(), x.double(), compute_mode="donot_use_mm_for_euclid_dist").sort(1).values
@@ -119,12 +152,31 @@ def _check_knn_score(knn_score: Callable) -> Result:
             "this is the median of the k distances: take their mean": near.median(1).values,
             "the sign is turned: far away means strange, and a high score": -near.mean(1),
             "these distances are sums of absolute differences: take the Euclidean ones": (
-                (x[:, None] - normal[None]).abs().sum(2).sort(1).values[:, :k].mean(1)
+                every.abs().sum(2).sort(1).values[:, :k].mean(1)
+            ),
+            "only the largest difference of a row counts: take Euclidean distances": (
+                every.abs().amax(2).sort(1).values[:, :k].mean(1)
+            ),
+            "this is the distance to the middle of the k nearest: take each one's, then the mean": (
+                (x - normal[every.norm(dim=2).argsort(1)[:, :k]].mean(1)).norm(dim=1)
+            ),
+            "these are the first k normal rows, not the nearest: sort the distances": every.norm(dim=2)[:, :k].mean(1),
+            "this takes one neighbour too many: k count": d[:, : k + 1].mean(1),
+            "the distances are divided by the root of the number of columns": near.mean(1) / dimension**0.5,
+            "rows at distance 0 are left out: they count": (
+                torch.where(d < 1e-6, torch.inf, d).sort(1).values[:, :k].mean(1)
             ),
         }
         if k == 1:
             mistakes = {text: value for text, value in mistakes.items() if not close(value, near.mean(1), atol=5e-3)}
         expect(found, near.mean(1), mistakes, f"with k = {k} it is not the mean distance to the k nearest", atol=5e-3)
+    normal = draw(40, 8, seed=84)
+    itself = call(knn_score, normal, normal, 1)
+    require(
+        close(tensor(itself, (40,)), torch.zeros(40), atol=5e-3),
+        "scored by themselves, rows leave themselves out: every row of `normal` counts, so with k = 1 each has 0. (The "
+        "root of a square that rounding put below 0 is NaN, which is sorted last: clamp at 0 first)",
+    )
     return Result(True, "The mean distance to the k nearest normal examples: far from all of them is strange.")
 
 
@@ -147,10 +199,21 @@ def threshold_reference(normal_scores: np.ndarray, alpha: float) -> float:
 
 
 def _check_threshold(threshold: Callable) -> Result:
-    for n, alpha, seed in ((57, 0.1, 91), (240, 0.05, 92), (33, 0.25, 93), (500, 0.01, 94)):
+    for n, alpha, seed in (
+        (57, 0.1, 91),
+        (240, 0.05, 92),
+        (33, 0.25, 93),
+        (500, 0.01, 94),
+        (19, 0.05, 96),
+        (39, 0.1, 97),
+    ):
         scores = 3 * draw(n, seed=seed).double().numpy() ** 2
+        if n == 240:
+            scores = np.round(scores, 1)  # ties
+        if n == 33:
+            scores -= 20  # below 0
         ranked = np.sort(scores)
-        with fits(f"{n} scores stop it"):
+        with fits(f"{n} scores stop it: an index is a whole number, math.ceil(...), and rank 1 stands at index 0"):
             found = number(call(threshold, scores, alpha), "one score")
         place = math.ceil((n + 1) * (1 - alpha))
         right = ranked[place - 1]
@@ -158,7 +221,10 @@ def _check_threshold(threshold: Callable) -> Result:
             _name_the_threshold(found, ranked, place, alpha)
     few = 2 + draw(10, seed=95).double().numpy()
     with fits("10 scores with alpha = 0.05 stop it: the rank is 11, and the threshold infinite"):
-        found = number(call(threshold, few, 0.05), "one score")
+        found = call(threshold, few, 0.05)
+    nothing = isinstance(found, (float, np.ndarray, Tensor)) and bool(np.isnan(found).any())
+    require(not nothing, "with 10 scores and alpha = 0.05 NaN came back: the threshold is infinite, math.inf")
+    found = number(found, "one score")
     require(
         found != float(few.max()),
         "with 10 scores and alpha = 0.05 the largest one came back; 1 of 11 new ones lies above it, more than 5 %: "
@@ -170,7 +236,17 @@ def _check_threshold(threshold: Callable) -> Result:
 
 def _name_the_threshold(found: float, ranked: np.ndarray, place: int, alpha: float) -> None:
     n = len(ranked)
+    different = np.unique(ranked)
+    of_different = min(math.ceil((len(different) + 1) * (1 - alpha)), len(different))
+    require(
+        found != math.inf,
+        f"with {n} scores and alpha = {alpha:g} infinity came back, but the rank is {place}, and a score has it. (A whole "
+        "(n + 1)(1 - alpha) is the rank as it is; equal scores count each)",
+    )
     mistakes = {
+        "equal scores are counted once: each counts": different[min(place, len(different)) - 1],
+        "equal scores are counted once: each score counts": different[of_different - 1],
+        "the sign is taken off the scores: they may lie below 0": np.sort(np.abs(ranked))[place - 1],
         "this is the quantile of the scores, which NumPy interpolates: take the score of rank ceil((n + 1)(1 - alpha))": (
             np.quantile(ranked, 1 - alpha)
         ),
@@ -179,7 +255,9 @@ def _name_the_threshold(found: float, ranked: np.ndarray, place: int, alpha: flo
             np.quantile(ranked, alpha)
         ),
         "this is the rank, not the score that has it": place,
-        "the rank is one too high: rank 1 is at index 0": ranked[min(place, n - 1)],
+        "the rank is one too high: rank 1 is at index 0, and a whole (n + 1)(1 - alpha) is not rounded up": ranked[
+            min(place, n - 1)
+        ],
         "this is the largest score: that alarms more rarely than was asked": ranked[-1],
         "this is the mean plus two deviations, which promises nothing for scores that are not Gaussian": (
             ranked.mean() + 2 * ranked.std()

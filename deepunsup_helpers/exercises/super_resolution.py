@@ -38,7 +38,10 @@ def _check_psnr(psnr: Callable) -> Result:
         x = span * draw(*shape, seed=seed, low=0.2, high=0.7)
         loud = torch.logspace(-2, -0.5, len(x)).view(-1, 1, 1, 1)  # images of unlike errors
         x_hat = x + span * loud * draw(*shape, seed=seed + 10)
-        with fits("a batch of another shape stops it: flatten(1) takes images of any shape"):
+        with fits(
+            f"{len(x)} images stop it: math.log10(), float() and .item() take one number, and each image has its own "
+            "(torch.log10 takes them all); or is a size fixed? flatten(1) takes images of any shape"
+        ):
             found = call(psnr, x, x_hat, span)
         what = "one number, the mean over the images"
         several = hasattr(found, "shape") and tuple(found.shape) == (len(x),)
@@ -53,7 +56,21 @@ def _name_the_decibels(found: float, x: Tensor, x_hat: Tensor, span: float) -> N
     decibels = 10 * torch.log10(span**2 / errors)
     true = float(decibels.mean())
     own = x.flatten(1).amax(1) - x.flatten(1).amin(1)
+    square = rest.square()
+    parts = {"pixel": square, "place": square.mean(1), "channel": square.flatten(2).mean(2), "row": square.mean(-1)}
     mistakes = {
+        f"these are decibels of every {part}: first the mean over *all* of an image, then decibels": (
+            (10 * torch.log10(span**2 / value)).mean()
+        )
+        for part, value in (parts | {"pixel's mean over the images": square.mean(0)}).items()
+    } | {
+        "this is the median of the images: average them": decibels.median(),
+        "this compares with the images' own power: the peak is data_range": (
+            10 * torch.log10(x.square().flatten(1).mean(1) / errors)
+        ).mean(),
+        "this is the error's variance, its mean taken off: take the mean of the squares": (
+            10 * torch.log10(span**2 / rest.flatten(1).var(1, correction=0))
+        ).mean(),
         "this takes the decibels of the *batch's* mean error: take each image's, then average": (
             10 * torch.log10(span**2 / errors.mean())
         ),
@@ -94,7 +111,8 @@ def _name_the_decibels(found: float, x: Tensor, x_hat: Tensor, span: float) -> N
         found,
         true,
         mistakes,
-        f"on {len(x)} images with data_range={span:g} it gives {found:.3g} dB, expected {true:.3g}",
+        f"on {len(x)} images with data_range={span:g} it gives {found:.4f} dB, expected {true:.4f}",
+        rtol=1e-4,
     )
 
 
@@ -116,21 +134,27 @@ def look_up_reference(small: Tensor, small_train: Tensor, x_train: Tensor, k: in
 
 
 def _check_look_up(look_up: Callable) -> Result:
-    for seed, (m, n, c, side, large) in enumerate(((5, 40, 1, 3, 6), (7, 30, 3, 2, 4), (40, 40, 2, 2, 8))):
+    for seed, (m, n, c, side, large) in enumerate(((9, 40, 1, 3, 6), (7, 30, 3, 2, 4), (40, 40, 2, 2, 8))):
         small, small_train = draw(m, c, side, side, seed=seed, low=0), draw(n, c, side, side, seed=seed + 5, low=0)
+        small[0] = small_train[3]  # at distance 0, which counts
         x_train = draw(n, c, large, large, seed=seed + 9, low=-1, high=2)
         for k in (1, 4):
-            with fits(f"small images ({m}, {c}, {side}, {side}) stop it: is a size fixed?"):
+            with fits(
+                f"small images ({m}, {c}, {side}, {side}) stop it: each must be a row for cdist, flatten(1), and "
+                "topk's `.indices` say where; or is a size fixed?"
+            ):
                 found = call(look_up, small, small_train, x_train, k)
-            shape = (m, c, large, large)
+            rest = (c, large, large)
+            shape = (m, *rest)
             hints = {
-                (m, k, *shape[1:]): "these are the k images themselves: average them, over dim=1",
-                (k, *shape[1:]): "this averages over the small images, not over their neighbours: mean(dim=1)",
+                (m, k, *rest): "these are the k images themselves: average them, over dim=1",
                 (
-                    n,
-                    *shape[1:],
-                ): "one image came back for each *training* image: cdist(small, small_train), in this order",
+                    k,
+                    *rest,
+                ): "the small images are averaged, not their neighbours: cdist(small, small_train), mean(dim=1)",
+                (n, *rest): "one image for each *training* image came back: cdist(small, small_train), in this order",
                 tuple(small.shape): "these are small images: take the large ones, x_train, at the places found",
+                (): "this is one number, the mean of everything: average over the neighbours, dim=1",
                 (m, k): "these are the places of the neighbours: take the images that stand there",
             }
             _name_the_average(tensor(found, shape, hints).double(), small, small_train, x_train, k)
@@ -142,13 +166,21 @@ def _name_the_average(found: Tensor, small: Tensor, small_train: Tensor, x_train
     distance = torch.cdist(a, b)
     order, count = distance.argsort(1), len(x)
     near = x[order[:, :k]]
-    weights = 1 / distance.gather(1, order[:, :k])
+    weights = 1 / distance.gather(1, order[:, :k]).clamp(min=1e-6)
+    unlike = torch.where(distance < 1e-4, torch.inf, distance).argsort(1)
     centred = (a - a.mean(1, keepdim=True)), (b - b.mean(1, keepdim=True))
     mistakes = {
         "it takes the images that are *farthest*: topk returns the largest unless told largest=False": (
             x[order[:, count - k :]].mean(1)
         ),
-        "the nearest is left out: here no test image is in the training set": x[order[:, 1 : k + 1]].mean(1),
+        "the nearest is left out: all k count, an equal one too": x[order[:, 1 : k + 1]].mean(1),
+        "a small image that is equal, at distance 0, is left out: it counts": x[unlike[:, :k]].mean(1),
+        "only the first channel is compared: compare all": (
+            x[torch.cdist(small[:, 0].flatten(1), small_train[:, 0].flatten(1)).argsort(1)[:, :k]].mean(1)
+        ),
+        "the largest difference of one pixel decides: the distance sums the squares of all": (
+            x[torch.cdist(a, b, p=torch.inf).argsort(1)[:, :k]].mean(1)
+        ),
         "it takes one image whatever k is: average the k nearest": x[order[:, 0]],
         "it averages one neighbour too many": x[order[:, : k + 1]].mean(1),
         "it averages all training images": x.mean(0).expand_as(found),
@@ -198,15 +230,18 @@ def feature_distance_reference(h: Tensor, h_hat: Tensor) -> Tensor:
 
 
 def _check_feature_distance(feature_distance: Callable) -> Result:
-    for seed, shape in ((1, (6, 4, 3, 5)), (2, (3, 2, 4, 4)), (3, (5, 7, 2, 2))):
+    for seed, shape, gain in ((1, (6, 4, 3, 5), 1.3), (2, (3, 2, 4, 4), 4), (3, (5, 7, 2, 2), 0.8)):
         size = torch.linspace(0.2, 2, shape[0]).view(-1, 1, 1, 1) * torch.linspace(0.5, 3, shape[1]).view(1, -1, 1, 1)
-        h, h_hat = size * draw(*shape, seed=seed, low=0), 1.3 * size * draw(*shape, seed=seed + 10, low=0)
+        h, h_hat = size * draw(*shape, seed=seed, low=0), gain * size * draw(*shape, seed=seed + 10, low=0)
         h_hat.requires_grad_()
         hints = {
             (shape[0],): "this is one number an image: sum over the batch, above and below the line",
             shape[:2]: "this is one number for each image and map: sum over all of them",
         }
-        with fits(f"maps of shape {shape} stop it: is a size fixed?"):
+        with fits(
+            f"maps of shape {shape} stop it: h_hat carries gradients, so NumPy cannot take it and -= cannot write into "
+            "it; or is a size fixed?"
+        ):
             found = tensor(call(feature_distance, h, h_hat), (), hints, slopes=True)
         _name_the_share(float(found.detach()), h.double(), h_hat.detach().double())
         given = {"h": h, "h_hat": h_hat.detach()}
@@ -219,8 +254,14 @@ def _name_the_share(found: float, h: Tensor, h_hat: Tensor) -> None:
     each, size = rest.square().flatten(1).sum(1), h.square().flatten(1).sum(1)
     channels = rest.square().sum((0, 2, 3)) / h.square().sum((0, 2, 3))
     mistakes = {
+        "it is cut off at 1: drawn maps can be farther from the true ones than blank ones": min(true, 1.0),
+        "only one sign of the differences counts here: square all": rest.relu().square().sum() / h.square().sum(),
+        "this divides number by number: sum first, then divide": (rest / h).square().sum(),
+        "this compares directions only (a cosine): brighter maps would cost nothing": (
+            1 - (h * h_hat).sum() / (h.norm() * h_hat.norm())
+        ),
         "the division is missing: maps of layers are of unlike size, and the largest would decide alone": rest.square().mean(),
-        "the division is missing, and this sums over everything: a larger batch would look worse": rest.square().sum(),
+        "the division is missing, and all is summed: a larger batch would look worse": rest.square().sum(),
         "the division is missing: maps of large layers would decide alone": each.mean(),
         "it divides by the size of what was *drawn*: a net could then win by bright maps. Divide by the true maps'": (
             rest.square().sum() / h_hat.square().sum()
@@ -249,9 +290,9 @@ def _name_the_share(found: float, h: Tensor, h_hat: Tensor) -> None:
         "a sum stands above the line and a mean below: take the same in both": rest.square().sum() / h.square().mean(),
         "it divides by the largest value: divide by the sum of the squares": rest.square().mean() / h.max(),
     }
-    expect(found, true, mistakes, f"it gives {found:.3g} where the formula gives {true:.3g}")
+    expect(found, true, mistakes, f"it gives {found:.5g} where the formula gives {true:.5g}")
 
 
 psnr = Exercise("psnr", psnr_reference, _check_psnr, float)
-look_up = Exercise("look_up", look_up_reference, _check_look_up, torch.as_tensor)
+look_up = Exercise("look_up", look_up_reference, _check_look_up, lambda found: torch.as_tensor(found).float())
 feature_distance = Exercise("feature_distance", feature_distance_reference, _check_feature_distance)

@@ -46,6 +46,10 @@ def sorts_in_place(scores, strange):
 
 
 RIGHT_AUROC = {
+    "searched": lambda scores, strange: (
+        sum(np.searchsorted(np.sort(scores[~strange]), scores[strange], side) for side in ("left", "right")).mean()
+        / (2 * (~strange).sum())
+    ),
     "loops": auroc_by_loops,
     "ranks": auroc_by_ranks,
     "torch": auroc_in_torch,
@@ -57,6 +61,9 @@ RIGHT_AUROC = {
     "float32": pairs(lambda above: np.float32(((above > 0) + 0.5 * (above == 0)).mean())),
 }
 WRONG_AUROC = {
+    "never below 0.5": (lambda s, odd: max(auroc_by_loops(s, odd), 1 - auroc_by_loops(s, odd)), "keep it"),
+    "close is tied": (pairs(lambda above: (above > 1e-6).mean() + 0.5 * (abs(above) <= 1e-6).mean()), "equality"),
+    "from -1": (pairs(lambda above: np.sign(above).mean()), "from -1 to 1"),
     "turned": (pairs(lambda above: (above < 0).mean() + 0.5 * (above == 0).mean()), "turned round"),
     "ties nothing": (pairs(lambda above: (above > 0).mean()), "ties count nothing"),
     "ties won": (pairs(lambda above: (above >= 0).mean()), "ties count as won"),
@@ -79,7 +86,7 @@ WRONG_AUROC = {
         lambda scores, strange: np.mean([a > b for a, b in zip(scores[strange], scores[~strange])]),
         "every pair",
     ),
-    "ranks, ties by place": (ranks_without_ties, "where 12 strange"),
+    "ranks, ties by place": (ranks_without_ties, "broken by their places"),
     "one a strange": (pairs(lambda above: (above > 0).mean(1)), "expected one number"),
     "changes its input": (sorts_in_place, "`scores` itself was changed"),
     "always a coin": (lambda scores, strange: 0.5, "where 7 strange"),
@@ -119,6 +126,14 @@ RIGHT_KNN = {
     "double": lambda normal, x, k: nearest_by(euclid)(normal.double(), x.double(), k),
 }
 WRONG_KNN = {
+    "not itself": (
+        lambda n, x, k: nearest_by(euclid)(n, x, k) if len(n) != len(x) or (n != x).any() else euclid(x, n).sum(1),
+        "leave themselves out",
+    ),
+    "the middle": (
+        lambda n, x, k: (x - n[euclid(x, n).topk(k, largest=False).indices].mean(1)).norm(dim=1),
+        "the middle of the k",
+    ),
     "squared": (nearest_by(lambda x, n: euclid(x, n).square()), "squared"),
     "root mean square": (nearest_by(euclid, reduce=lambda near: near.square().mean(1).sqrt()), "root of the mean"),
     "a sum": (nearest_by(euclid, reduce=lambda near: near.sum(1)), "take their mean"),
@@ -200,6 +215,13 @@ RIGHT_THRESHOLD = {
     "float32": lambda scores, alpha: np.float32(threshold_by_partition(scores, alpha)),
 }
 WRONG_THRESHOLD = {
+    "floor and one": (at_rank(lambda n, a: math.floor((n + 1) * (1 - a)) + 1), "the rank as it is"),
+    "the last is none": (
+        lambda s, a: np.append(np.sort(s)[:-1], math.inf)[min(math.ceil((len(s) + 1) * (1 - a)), len(s)) - 1],
+        "infinity came back",
+    ),
+    "no sign": (lambda s, a: threshold_by_partition(abs(s), a), "sign is taken off"),
+    "each score once": (lambda s, a: threshold_by_partition(np.unique(s), a), "counted once"),
     "a quantile": (lambda scores, alpha: np.quantile(scores, 1 - alpha), "interpolates"),
     "rounded down": (at_rank(lambda n, a: math.floor((n + 1) * (1 - a))), "one too low"),
     "n for n + 1": (lambda scores, alpha: at_rank(lambda n, a: math.floor(n * (1 - a)))(scores, alpha), "one too low"),

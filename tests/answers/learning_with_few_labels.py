@@ -55,6 +55,7 @@ def sixty_rows(x, centres):
 
 
 RIGHT_ROWS = {
+    "floats": lambda x, centres: pairwise_distances(x, centres).argmin(0).astype(float),
     "a loop": rows_by_loop,
     "torch": rows_by_torch,
     "scikit-learn": lambda x, centres: pairwise_distances_argmin(centres, x),
@@ -64,6 +65,8 @@ RIGHT_ROWS = {
     "norm": lambda x, centres: np.array([np.linalg.norm(x - c, axis=1).argmin() for c in centres]),
 }
 WRONG_ROWS = {
+    "scaled": (lambda x, centres: rows_by_loop(x / x.std(0), centres / x.std(0)), "scaled first"),
+    "a hole": (lambda x, centres: len(centres) * [None], "None"),
     "each row's centre": (lambda x, centres: pairwise_distances(x, centres).argmin(1), "one number a row"),
     "first rows' centres": (
         lambda x, centres: pairwise_distances(x, centres).argmin(1)[: len(centres)],
@@ -174,6 +177,8 @@ RIGHT_LABELS = {
     "torch": labels_by_torch,
 }
 WRONG_LABELS = {
+    "zero is none": (lambda c, chosen, y: [v or -1 for v in labels_by_loop(c, chosen, y)], "label 0"),
+    "NaN": (unknown_as(math.nan), "NaN"),
     "label k to cluster k": (lambda c, chosen, y: y[np.minimum(c, len(y) - 1)], "in any order"),
     "only the chosen": (only_chosen, "only the chosen rows"),
     "the clusters": (lambda c, chosen, y: c.copy(), "clusters' numbers"),
@@ -189,7 +194,7 @@ WRONG_LABELS = {
     "all are labelled": (only_labelled, "mark the rows of the third"),
     "the chosen rows": (lambda c, chosen, y: chosen[np.argsort(c[chosen])][np.minimum(c, len(y) - 1)], "as they came"),
     "rows sorted": (by_sorted_rows, "labelled"),
-    "ten labels": (ten_labels, "labelled"),
+    "ten labels": (ten_labels, "chosen row has label"),
     "six clusters": (six_clusters, "is a size fixed"),
     "one-hot": (lambda c, chosen, y: np.eye(int(c.max()) + 1)[c], "rows and clusters"),
     "writes": (writes_cluster, "`cluster` itself was changed"),
@@ -245,6 +250,8 @@ RIGHT_DIFFERENCES = {
     "floats, a list": lambda a, b: list(difference_by_loop(a.astype(float), b.astype(float))),
 }
 WRONG_DIFFERENCES = {
+    "no sign": (lambda a, b: (abs((a - b).mean()), difference_by_loop(a, b)[1]), "sign is dropped"),
+    "n - 1 twice": (with_error(lambda a, b: (a - b).std(ddof=1) / np.sqrt(len(a) - 1)), "stands twice"),
     "independent": (apart, "both saw the same rows"),
     "no root": (with_error(lambda a, b: (a - b).std()), "one row"),
     "divided by N": (with_error(lambda a, b: (a - b).std() / len(a)), "*root* of N"),

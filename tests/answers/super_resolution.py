@@ -43,6 +43,10 @@ RIGHT_PSNRS = {
     "natural logarithm, converted": lambda x, y, r: psnr(log=torch.log)(x, y, r) / math.log(10),
 }
 WRONG_PSNRS = {
+    "every row": (psnr(error=lambda d: d.square().mean(-1)), "decibels of every row"),
+    "every channel": (psnr(error=lambda d: d.square().flatten(2).mean(2)), "decibels of every channel"),
+    "math.log10": (lambda x, y, r: 10 * math.log10(r**2 / (y - x).square().flatten(1).mean(1)), "torch.log10 takes"),
+    "median": (lambda x, y, r: (10 * torch.log10(r**2 / (y - x).square().flatten(1).mean(1))).median(), "median"),
     "of the batch": (lambda x, y, r: 10 * math.log10(r**2 / float((y - x).square().mean())), "*batch's* mean error"),
     "natural logarithm": (psnr(log=torch.log), "log10"),
     "bel": (psnr(factor=1), "factor 10"),
@@ -129,6 +133,9 @@ RIGHT_LOOK_UPS = {
     "double": lambda s, t, x, k: look_up()(s.double(), t.double(), x.double(), k),
 }
 WRONG_LOOK_UPS = {
+    "no equal one": (look_up(distance=lambda a, b: torch.cdist(a, b).where(torch.cdist(a, b) > 1e-3, 9)), "it counts"),
+    "first channel": (lambda s, t, x, k: look_up()(s[:, :1], t[:, :1], x, k), "first channel"),
+    "values for places": (look_up(pick=lambda d, k: d.topk(k, largest=False).values), "`.indices`"),
     "farthest": (look_up(pick=lambda d, k: d.topk(k).indices), "largest=False"),
     "without the nearest": (look_up(pick=lambda d, k: d.argsort(1)[:, 1 : k + 1]), "is left out"),
     "always one": (look_up(pick=lambda d, k: d.argsort(1)[:, :1]), "whatever k is"),
@@ -185,6 +192,7 @@ def ratio(dim):
 
 
 RIGHT_DISTANCES = {
+    "scaled first": lambda h, g: ((g - h) / h.norm()).square().sum(),
     "sums": share,
     "means": lambda h, g: functional.mse_loss(g, h) / h.square().mean(),
     "a loop": share_by_loop,
@@ -194,6 +202,10 @@ RIGHT_DISTANCES = {
     "true maps detached": lambda h, g: share(h.detach(), g),
 }
 WRONG_DISTANCES = {
+    "at most 1": (lambda h, g: share(h, g).clamp(max=1), "cut off at 1"),
+    "one sign": (lambda h, g: (g - h).relu().square().sum() / h.square().sum(), "one sign"),
+    "by NumPy": (lambda h, g: np.square(g.numpy() - h.numpy()).sum() / h.square().sum(), "carries gradients"),
+    "into h_hat": (lambda h, g: g.sub_(h).square().sum() / h.square().sum(), "cannot write into"),
     "no division": (lambda h, g: (g - h).square().mean(), "division is missing"),
     "sum, no division": (lambda h, g: (g - h).square().sum(), "larger batch"),
     "sum an image, no division": (lambda h, g: (g - h).square().flatten(1).sum(1).mean(), "division is missing"),
