@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, distributions
 from torch.nn import functional
 
-from deepunsup_helpers import losses, metrics
+from deepunsup_helpers import losses
 from deepunsup_helpers.exercises import Exercise, Result
 from deepunsup_helpers.exercises.toolkit import (
     call,
@@ -19,6 +19,7 @@ from deepunsup_helpers.exercises.toolkit import (
     require,
     tensor,
 )
+from deepunsup_helpers.metrics.likelihood import active_units as reference_active_units
 
 # --- negative_elbo ---------------------------------------------------------------------------------------------------
 
@@ -191,4 +192,4 @@ def _check_active_units(active_units: Callable) -> Result:
 
 negative_elbo = Exercise("negative_elbo", negative_elbo_reference, _check_negative_elbo)
 hidden_beta = Exercise("hidden_beta", hidden_beta_reference, _check_hidden_beta, float)
-active_units = Exercise("active_units", metrics.active_units, _check_active_units, int)
+active_units = Exercise("active_units", reference_active_units, _check_active_units, int)
