@@ -1,6 +1,7 @@
 """Every exercise: right answers pass, wrong ones fail with a sentence that names the mistake; a blank never stops a notebook."""
 
 import importlib
+import math
 import pkgutil
 import random
 import sys
@@ -140,6 +141,48 @@ def test_a_wrong_one_is_named_and_the_reference_goes_on(mine, words, capsys):
 def test_the_line_of_a_misspelt_name_is_told():
     line = misspelt.__code__.co_firstlineno + 2
     assert run_check(misspelt, double).message.startswith(f"line {line}, `return y + undefined_name")
+
+
+ONES, TRUE = torch.ones(3), torch.ones(3) > 0
+SLIPS = {  # what a learner writes: the words that say what it means
+    "whole numbers averaged": (lambda: torch.arange(3).mean(), "make them .float()"),
+    "whole numbers' deviation": (lambda: torch.arange(3).std(), "make them .float()"),
+    "whole numbers compared": (lambda: torch.nn.functional.mse_loss(torch.arange(3), torch.arange(3)), "make them .float()"),
+    "truth values subtracted": (lambda: TRUE - TRUE, "truth values cannot be subtracted"),
+    "truth values subtracted, NumPy": (lambda: TRUE.numpy() - TRUE.numpy(), "truth values cannot be subtracted"),
+    "truth values negated": (lambda: -TRUE, "use ~ and ^"),
+    "a number to torch": (lambda: torch.log10(3), "torch.tensor(2.0)"),
+    "a tensor to math": (lambda: math.exp(ONES), "several numbers stand"),
+    "an array to math": (lambda: math.exp(np.ones(3)), "several numbers stand"),
+    "a list to math": (lambda: math.exp([1.0]), "several numbers stand"),
+    "item of many": (lambda: ONES.item(), "several numbers stand"),
+    "a pair from max": (lambda: torch.rand(3, 4).max(1).exp(), "take .values"),
+    "a pair from topk": (lambda: ONES.topk(2) + 1, "take .values"),
+    "a dimension too many": (lambda: ONES.sum(1), "fewer dimensions"),
+    "an axis too many": (lambda: np.ones(3).sum(1), "fewer dimensions"),
+    "if of many": (lambda: 1 if TRUE else 0, "take one truth value"),
+    "if of many, NumPy": (lambda: 1 if TRUE.numpy() else 0, "take one truth value"),
+    "NumPy amid gradients": (lambda: torch.ones(3, requires_grad=True).numpy(), "stay with torch's functions"),
+    "inner sizes": (lambda: torch.ones(2, 3) @ torch.ones(2, 3), "inner sizes"),
+    "inner sizes, NumPy": (lambda: np.ones(3) @ np.ones(4), "inner sizes"),
+    "a product of vectors": (lambda: ONES @ torch.ones(4), "two shapes"),
+    "unlike rows stacked": (lambda: torch.stack([ONES, torch.ones(2)]), "two shapes"),
+    "a row missing its dimension": (lambda: torch.cat([torch.ones(2, 3), ONES]), "adds a dimension"),
+    "a shape not filled": (lambda: ONES.view(2, 2), "do not fill the shape"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_told_in_the_words_of_the_course(slip):
+    run, words = SLIPS[slip]
+    result = run_check(lambda x: run(), double)
+    assert not result.passed and words in result.message, result.message
+
+
+@pytest.mark.parametrize("text", ["", "replace this line with your answer"])
+def test_only_a_blank_is_called_a_blank(text):
+    assert run_check(raises(NotImplementedError(text)), double).message == "not written yet"
+    assert "to do" in run_check(raises(NotImplementedError("to do")), double).message
 
 
 def test_feedback_wraps_at_words(capsys):

@@ -29,17 +29,49 @@ def _where(error: Exception, mine: Callable) -> str:
     return f"line {found.tb_lineno}" + (f", `{text[:60]}{'...' if len(text) > 60 else ''}`, " if text else " ")
 
 
+def is_blank(error: Exception) -> bool:
+    """Whether an exception is a blank that waits for its answer, and not one of torch's NotImplementedErrors."""
+    return isinstance(error, NotImplementedError) and (not str(error) or "replace this line" in str(error))
+
+
 _KINDS = "numbers of two precisions or kinds met: make new tensors with torch.zeros_like or dtype=x.dtype"
-MEANINGS = {  # a part of torch's or Python's message: what it means to a learner
+_WHOLE = "torch cannot do this with whole numbers or truth values: make them .float() first"
+_SHAPES = "two shapes that do not fit: print both shapes"
+_SEVERAL = "several numbers stand where one is expected: reduce them, or take torch's function in place of math's"
+_PAIR = "max, min, topk and sort along a dimension return two things: take .values or .indices"
+_TRUTH = "`if`, `and`, `or` and `not` take one truth value: for many use torch.where, &, | and ~, or .all()"
+_AXIS = "the array has fewer dimensions than this asks for: print its shape"
+MEANINGS = {  # a part of torch's, NumPy's or Python's message: what it means to a learner
     "same dtype": _KINDS,
     "did not match": _KINDS,
     "scalar type": _KINDS,
-    "implemented for": "torch cannot do this with whole numbers or truth values: make them .float() first",
+    "implemented for": _WHOLE,
+    "could not infer output dtype": _WHOLE,
+    "only support floating": _WHOLE,
+    "bool tensor": "truth values cannot be subtracted: make them .float() first, or use ~ and ^",
+    "boolean subtract": "truth values cannot be subtracted: make them .astype(float) first, or use ~ and ^",
     "leaf Variable": "an input that wants gradients is written into: work on a new tensor, or under torch.no_grad()",
     "modified by an inplace": "a value that the backward pass still needs was written over: work on a new tensor",
     "recursion": "the function calls itself without an end",
-    "must match the size": "two shapes that do not fit: print both shapes, and use keepdim=True where you reduce",
-    "could not be broadcast": "two shapes that do not fit: print both shapes, and use keepdims=True where you reduce",
+    "must match the size": f"{_SHAPES}, and use keepdim=True where you reduce",
+    "could not be broadcast": f"{_SHAPES}, and use keepdims=True where you reduce",
     "mat1 and mat2 shapes": "the inner sizes of a matrix product differ: print both shapes; .T turns a matrix",
+    "core dimension": "the inner sizes of a matrix product differ: print both shapes; .T turns a matrix",
+    "inconsistent tensor size": _SHAPES,
+    "tensor to be equal size": _SHAPES,
+    "Sizes of tensors must match": _SHAPES,
+    "same number of dimensions": f"{_SHAPES}; x[None] adds a dimension",
+    "is invalid for input of size": "the numbers do not fill the shape asked for: print both",
     "grad can be implicitly created": "backward() starts from one number: sum or average first",
+    "must be Tensor, not": "torch's functions take tensors, not plain numbers: torch.tensor(2.0), or math's function",
+    "must be real number": _SEVERAL,
+    "onverted to Scalar": _SEVERAL,
+    "onverted to Python scalar": _SEVERAL,
+    "return_types": _PAIR,
+    "concatenate tuple": _PAIR,
+    "Dimension out of range": _AXIS,
+    "axis 1 is out of bounds": _AXIS,
+    "than one value is ambiguous": _TRUTH,
+    "than one element is ambiguous": _TRUTH,
+    "Can't call numpy()": "gradients pass through this tensor and NumPy would cut them off: stay with torch's functions",
 }
