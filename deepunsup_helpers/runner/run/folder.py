@@ -14,8 +14,8 @@ from ..errors import CommandError, describe_os_error
 from ..files import create_text, numbered, read_facts, write_json
 
 PACKAGES = (
-    "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib",
-    "torchmetrics", "safetensors", "ipykernel", "nbclient",
+    "deepunsup", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "pandas", "matplotlib",
+    "safetensors", "ipykernel", "nbclient",
 )  # fmt: skip
 
 
