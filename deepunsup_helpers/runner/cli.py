@@ -177,6 +177,22 @@ def lab(nb: tuple[str, ...], fresh: bool, build_only: bool, no_browser: bool, po
 
 
 @cli.command()
+@click.argument("folder")
+@click.option("-o", "--output", default="grades.csv", metavar="CSV", help="The table; one that exists is kept.")
+@click.option("--jobs", type=COUNT, metavar="N", help="Notebooks at once [default: the cores].")
+@click.option("--timeout", type=SECONDS, default=60, metavar="S", help="Seconds for one exercise [default: 60].")
+def grade(folder: str, output: str, jobs: int | None, timeout: float) -> None:
+    """Judge the exercises of all students' notebooks below FOLDER: a folder for each student, or files named by them.
+
+    Only the exercises' code runs, and what it needs, each notebook in a process of its own, which is closed off as far
+    as the system allows.
+    """
+    from .grade.command import grade_folder
+
+    sys.exit(grade_folder(Path(folder), Path(output), jobs=jobs, timeout=timeout))
+
+
+@cli.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean(yes: bool) -> None:
     """Remove what runs and sweeps wrote under runs/, and caches; your own files and work/ stay."""
