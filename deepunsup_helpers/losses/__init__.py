@@ -10,18 +10,22 @@ from deepunsup_helpers.losses.reconstruction import (
     gaussian_log_likelihood,
     squared_error,
 )
+from deepunsup_helpers.losses.style import adain, gram_matrix, style_loss
 from deepunsup_helpers.losses.vae import VAELoss, gaussian_kl, reparameterize, vae_loss
 
 __all__ = [
     "VAELoss",
+    "adain",
     "bernoulli_log_likelihood",
     "continuous_bernoulli_log_likelihood",
     "discriminator_loss",
     "gaussian_kl",
     "gaussian_log_likelihood",
     "generator_loss",
+    "gram_matrix",
     "r1_penalty",
     "reparameterize",
     "squared_error",
+    "style_loss",
     "vae_loss",
 ]

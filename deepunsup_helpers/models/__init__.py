@@ -15,6 +15,7 @@ from deepunsup_helpers.models.mixture import (
     sample_mixture,
     start_mixture,
 )
+from deepunsup_helpers.models.reader import FactorReader
 from deepunsup_helpers.models.som import SelfOrganizingMap, fit_som
 from deepunsup_helpers.models.super_resolution import SuperResolver, enlarge_bicubic, enlarge_in_tiles
 from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
@@ -28,6 +29,7 @@ __all__ = [
     "ConvVAE",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "FactorReader",
     "MLPAutoencoder",
     "MLPDiscriminator",
     "MLPGenerator",
