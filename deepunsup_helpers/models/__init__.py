@@ -4,6 +4,7 @@ from deepunsup_helpers.models.autoencoder import AutoencoderOutput, ConvAutoenco
 from deepunsup_helpers.models.classifier import ConvClassifier
 from deepunsup_helpers.models.dcgan import DCGANDiscriminator, DCGANGenerator
 from deepunsup_helpers.models.denoiser import ConvDenoiser
+from deepunsup_helpers.models.filters import RandomFilters
 from deepunsup_helpers.models.gan import MLPDiscriminator, MLPGenerator
 from deepunsup_helpers.models.layers import mlp
 from deepunsup_helpers.models.mixture import (
@@ -30,6 +31,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "FactorReader",
+    "RandomFilters",
     "MLPAutoencoder",
     "MLPDiscriminator",
     "MLPGenerator",
