@@ -168,6 +168,10 @@ SLIPS = {  # what a learner writes: the words that say what it means
     "a product of vectors": (lambda: ONES @ torch.ones(4), "two shapes"),
     "unlike rows stacked": (lambda: torch.stack([ONES, torch.ones(2)]), "two shapes"),
     "a row missing its dimension": (lambda: torch.cat([torch.ones(2, 3), ONES]), "adds a dimension"),
+    "values as an index": (lambda: ONES[torch.rand(2)], "must be whole numbers"),
+    "a pair from qr": (lambda: torch.linalg.qr(torch.eye(2)).exp(), "take .Q"),
+    "a slope that is cut": (lambda: ONES.sum().backward(), "no gradient leads here"),
+    "a function not called": (lambda: 2 * torch.sin, "call it"),
     "a shape not filled": (lambda: ONES.view(2, 2), "do not fill the shape"),
 }  # fmt: skip
 

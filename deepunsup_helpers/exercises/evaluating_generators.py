@@ -1,6 +1,7 @@
 """The exercises of notebook 16: a distance at infinity, the kernel distance without bias, coverage."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -11,6 +12,19 @@ from deepunsup_helpers.exercises.toolkit import call, close, draw, expect, fits,
 from deepunsup_helpers.metrics.coverage import coverage as coverage_of
 from deepunsup_helpers.metrics.extrapolation import at_infinity as line_at_infinity
 from deepunsup_helpers.metrics.kernel import kernel_distance as kernel_distance_of
+
+
+def _sizes(message: str, case: int) -> AbstractContextManager:
+    """The first case's errors speak for themselves; what only a later one stops was made for the sizes of the first."""
+    return fits(message) if case else nullcontext()
+
+
+def _expect_in_all(found: list[float], right: list[float], named: list[dict], otherwise: str, rtol: float) -> None:
+    """Wrong with the mistake that explains what was found in *every* case, so that no chance agreement is named."""
+    if not close(found, right, rtol=rtol, atol=1e-6):
+        mistakes = {text: [float(values[text]) for values in named] for text in named[0]}
+        expect(found, right, mistakes, otherwise, rtol=rtol, atol=1e-6)
+
 
 # --- at_infinity ----------------------------------------------------------------------------------------------------
 
@@ -30,13 +44,13 @@ def at_infinity_reference(sizes: np.ndarray, distances: np.ndarray) -> float:
 
 def _check_at_infinity(at_infinity: Callable) -> Result:
     for seed, sizes in enumerate(
-        ([125, 250, 500, 1000], [40, 100, 60, 300, 900, 150, 41], [1000, 700, 1500]), start=31
+        ([125, 250, 500, 1000], [40, 100, 60, 300, 900, 150, 40], [1000, 700, 1500]), start=31
     ):
         sizes = np.array(sizes)
         noise = draw(len(sizes), seed=seed).double().numpy()
         for truth, slope, jitter in ((7.0, 60.0, 2.0), (3.0, 400.0, 0.4), (-0.05, 150.0, 0.02)):
             distances = truth + slope / sizes + jitter * noise
-            with fits(f"{len(sizes)} sizes stop it"):
+            with _sizes(f"{len(sizes)} sizes stop it", seed - 31):
                 found = number(call(at_infinity, sizes, distances), "one number, the distance at infinity")
             _name_the_line(found, sizes, distances)
     return Result(True, "The line in 1/N, read where N is infinite.")
@@ -53,6 +67,7 @@ def _name_the_line(found: float, sizes: np.ndarray, distances: np.ndarray) -> No
     ends = (sizes[order[-1]] * distances[order[-1]] - sizes[order[0]] * distances[order[0]]) / (
         sizes[order[-1]] - sizes[order[0]]
     )
+    back, start = fit(distances, 1 / sizes)
     mistakes = {
         "this is the slope of the line: asked for is its value where 1/N is 0": slope,
         "this is a line in N: the bias falls like 1/N, so take 1 / sizes": fit(sizes)[1],
@@ -68,12 +83,18 @@ def _name_the_line(found: float, sizes: np.ndarray, distances: np.ndarray) -> No
         "a negative value is cut off at 0: of two equal distributions half of the estimates should lie below": (
             max(0.0, right)
         ),
+        "the sign is lost: of two equal distributions half of the estimates should lie below 0": abs(right),
+        "here 1/N is fitted to the distances: fit the distances to 1/N": start,
+        "here 1/N is fitted to the distances, and the line is solved: fit the distances to 1/N": -start / back,
+        "large sizes weigh more here: plain least squares, every size alike": np.polyfit(
+            1 / sizes, distances, 1, w=np.sqrt(sizes)
+        )[1],
         "only the two largest sizes are used: fit the line to all": two,
         "only the smallest and the largest size are used: fit the line to all": ends,
         "the line is forced through the origin, so that nothing is left at infinity": 0.0,
     }
     mistakes = {text: value for text, value in mistakes.items() if not close(value, right, rtol=1e-4)}
-    said = f"the line through (1/N, distance) is at {right:.3f} where 1/N = 0; this returned {found:.4g}"
+    said = f"the line through (1/N, distance) is at {right:.6g} where 1/N = 0; this returned {found:.6g}"
     expect(found, right, mistakes, said, rtol=1e-4)
 
 
@@ -93,11 +114,19 @@ def kernel_distance_reference(a: Tensor, b: Tensor) -> float:
 
 
 def _check_kernel_distance(kernel_distance: Callable) -> Result:
-    for seed, (n, m, d, shift) in enumerate(((40, 25, 6, 0.5), (12, 30, 3, 1.0), (9, 9, 11, 0.0)), start=41):
-        a, b = draw(n, d, seed=seed), draw(m, d, seed=seed + 10) + shift
-        with fits(f"{n} and {m} rows of {d} numbers stop it"):
-            found = number(call(kernel_distance, a, b), "one number")
-        _name_the_kernel(found, a.double(), b.double())
+    found, right, named = [], [], []
+    for case, (n, m, d, shift) in enumerate(((9, 9, 11, 0.6), (12, 30, 3, 1.0), (40, 25, 6, 0.5), (9, 9, 11, 0.0))):
+        a, b = draw(n, d, seed=44 - case), draw(m, d, seed=54 - case) + shift
+        with _sizes(f"{n} and {m} rows of {d} numbers stop it", case):
+            found.append(number(call(kernel_distance, a, b), "one number"))
+        right.append(kernel_distance_of(a, b))
+        named.append(_kernels(a.double(), b.double()))
+    if not close(found, right, rtol=1e-3, atol=1e-4):
+        bad = next(i for i in range(4) if not close(found[i], right[i], rtol=1e-3, atol=1e-4))
+        said = f"in one of four cases it should be {right[bad]:.4f}; this returned {found[bad]:.4f}"
+        with fits(said):
+            said += _which_part(kernel_distance)
+        _expect_in_all(found, right, named, said, rtol=1e-3)
     a = draw(8, 5, seed=47)
     below = number(kernel_distance(a, a[[1, 0, 3, 2, 5, 4, 7, 6]]))
     require(
@@ -106,7 +135,23 @@ def _check_kernel_distance(kernel_distance: Callable) -> Result:
     return Result(True, "Pairs of an example with itself are left out: no bias, and so sometimes below 0.")
 
 
-def _name_the_kernel(found: float, a: Tensor, b: Tensor) -> None:
+def _which_part(mine: Callable) -> str:
+    """The weights of the three means, where the kernel is always 1; then the kernel, of a cloud of two rows and one of zeros."""
+    for n, m in ((4, 3), (3, 4)):
+        found = float(mine(torch.zeros(n, 2), torch.zeros(m, 2)))
+        if not close(found, 0, atol=1e-4):
+            return f". Of {n} and {m} rows of zeros, where k is always 1, it is 1 + 1 - 2 = 0, not {found:.3f}: are these means?"
+    for u, v in (([1.0, 2.0, -1.0], [2.0, 1.0, 1.0]), ([1.0, 2.0], [-2.0, -1.0])):
+        product, d = sum(p * q for p, q in zip(u, v)), len(u)
+        right = (product / d + 1) ** 3
+        found = float(mine(torch.tensor([u, v]), torch.zeros(2, d))) + 1  # k(a, a') + 1 - 2
+        if not close(found, right, rtol=1e-3, atol=1e-4):
+            return f". Of two rows with x . y = {product:g} and D = {d} the kernel counts as {found:.3f}: it is {right:.3f}"
+    return ""
+
+
+def _kernels(a: Tensor, b: Tensor) -> dict[str, Tensor | float]:
+    """What the likely mistakes give."""
     n, m, d = len(a), len(b), a.shape[1]
 
     def unbiased(kernel: Callable) -> float:
@@ -120,7 +165,7 @@ def _name_the_kernel(found: float, a: Tensor, b: Tensor) -> None:
     aa, bb, ab = polynomial(a, a), polynomial(b, b), polynomial(a, b)
     right = unbiased(polynomial)
     off_a, off_b = (aa.sum() - aa.trace()) / (n * (n - 1)), (bb.sum() - bb.trace()) / (m * (m - 1))
-    mistakes = {
+    return {
         "pairs of an example with itself are in the means: leave out the diagonal of k(a, a) and k(b, b), or the distance "
         "of equal clouds is above 0": aa.mean() + bb.mean() - 2 * ab.mean(),
         "the diagonal is left out of the sums, but the pairs are N (N - 1), not N^2": (aa.sum() - aa.trace()) / n**2
@@ -128,13 +173,13 @@ def _name_the_kernel(found: float, a: Tensor, b: Tensor) -> None:
         - 2 * ab.mean(),
         "the products are not divided by the number of features D": unbiased(lambda x, y: (x @ y.T + 1) ** 3),
         "the products are divided by sqrt(D): divide by D": unbiased(lambda x, y: (x @ y.T / d**0.5 + 1) ** 3),
-        "the + 1 in the kernel is missing": unbiased(lambda x, y: (x @ y.T / d) ** 3),
+        "the + 1 under the power is missing": unbiased(lambda x, y: (x @ y.T / d) ** 3),
         "the kernel is squared: its power is 3": unbiased(lambda x, y: (x @ y.T / d + 1) ** 2),
         "the kernel has no power: (x . y / D + 1) to the third": unbiased(lambda x, y: x @ y.T / d + 1),
         "the mean between the clouds counts twice: - 2 mean k(a, b)": off_a + off_b - ab.mean(),
         "the sign is turned: within minus between": -right,
         "the mean between the clouds is added: subtract it": off_a + off_b + 2 * ab.mean(),
-        "this is the root: return the squared discrepancy": right**0.5 if right > 0 else float("nan"),
+        "this is the root: return the squared discrepancy": max(right, 0.0) ** 0.5,
         "only k(a, a) is in it: the generated cloud's own pairs are missing": off_a - 2 * ab.mean(),
         "these are sums, not means": (aa.sum() - aa.trace()) + (bb.sum() - bb.trace()) - 2 * ab.sum(),
         "this is another kernel, a Gaussian one: (x . y / D + 1)^3 is asked for": unbiased(
@@ -147,12 +192,10 @@ def _name_the_kernel(found: float, a: Tensor, b: Tensor) -> None:
         "a negative value is cut off at 0: of equal distributions half of the estimates should lie below": max(
             0.0, right
         ),
+        "the sign is lost: of equal distributions half of the estimates should lie below 0": abs(right),
         "this is 1,000 times the distance, as papers print it": 1000 * right,
         "this is 100 times the distance, as papers print it": 100 * right,
     }
-    mistakes = {text: value for text, value in mistakes.items() if not close(value, right, rtol=1e-3, atol=1e-4)}
-    said = f"of {n} and {m} rows of {d} numbers it should be {right:.4f}; this returned {found:.4f}"
-    expect(found, right, mistakes, said, rtol=1e-3, atol=1e-4)
 
 
 # --- coverage -------------------------------------------------------------------------------------------------------
@@ -176,24 +219,34 @@ def _distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _check_coverage(coverage: Callable) -> Result:
-    for seed, (n, m, d, k, spread) in enumerate(
-        ((167, 131, 3, 5, 1.5), (113, 149, 2, 3, 1.2), (127, 61, 4, 1, 1.3)), start=51
-    ):
-        real, generated = draw(n, d, seed=seed), spread * draw(m, d, seed=seed + 10) + 0.3
-        with fits(f"{n} real and {m} generated rows of {d} numbers stop it"):
-            found = number(call(coverage, real, generated, k), "one share, 0 to 1")
-        _name_the_coverage(found, real, generated, k)
+    found, right, named, said = [], [], [], ""
+    for case, (n, m, d, k, spread) in enumerate(((167, 131, 3, 5, 1.5), (113, 149, 2, 3, 1.2), (127, 61, 4, 1, 1.3))):
+        real, generated = draw(n, d, seed=51 + case), spread * draw(m, d, seed=61 + case) + 0.3
+        with _sizes(f"{n} real and {m} generated rows of {d} numbers stop it", case):
+            found.append(number(call(coverage, real, generated, k), "one share, 0 to 1"))
+        named.append(_coverages(real, generated, k))
+        right.append(named[-1].pop("right"))
+        if not said and not close(found[-1], right[-1], rtol=1e-6):
+            should = f"it should be {right[-1]:.4f}; this returned {found[-1]:.4f}"
+            said = f"with k = {k} and {n} real, {m} generated rows {should}"
+    _expect_in_all(found, right, named, said, rtol=1e-6)
+    itself = number(call(coverage, real, real.clone(), 2))
+    require(close(itself, 1.0), f"if all real examples are generated, all are covered: {itself:.4f} instead of 1")
+    away = number(call(coverage, real, real + 100, 2))
+    require(close(away, 0.0), f"if what is generated lies far away, nothing is covered: {away:.4f} instead of 0")
     return Result(True, "Each real example asks once, and a hundred samples in one ball count as one.")
 
 
-def _name_the_coverage(found: float, real: Tensor, generated: Tensor, k: int) -> None:
+def _coverages(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
+    """What is right, and what the likely mistakes give."""
     rr, rg, gg = _distances(real, real), _distances(real, generated), _distances(generated, generated)
     radius, n, m = rr.sort(1).values[:, k], len(real), len(generated)
     inside = rg <= radius[:, None]  # (n, m)
     share = lambda hits: hits.double().mean().item()
     right = share(inside.any(1))
     around_generated = rg <= gg.sort(1).values[:, k][None]
-    mistakes = {
+    return {
+        "right": right,
         "this is precision, the share of *generated* examples in some ball: ask each real one whether its ball holds any": (
             share(inside.any(0))
         ),
@@ -218,18 +271,14 @@ def _name_the_coverage(found: float, real: Tensor, generated: Tensor, k: int) ->
         "all balls have one radius, the median: each real example has its own": share((rg <= radius.median()).any(1)),
         "a distance is compared with a squared one": share((rg <= radius.square()[:, None]).any(1)),
         "this asks for k generated examples in the ball: one is enough": share(inside.sum(1) >= k),
-        "the radius reaches to the k-th *generated* neighbour, so every ball holds k of them": (
-            share((rg <= rg.sort(1).values[:, k - 1][:, None]).any(1))
-        ),
+        "every ball holds a generated example here: the radius is the distance to the k-th nearest other *real* one, not "
+        "to the k-th generated or the farthest": 1.0,
         "k is fixed at 5, whatever is asked for": share((rg <= rr.sort(1).values[:, 5][:, None]).any(1)),
         "k is fixed at 3, whatever is asked for": share((rg <= rr.sort(1).values[:, 3][:, None]).any(1)),
         "the distances are sums of absolute differences: take the Euclidean ones": share(
             (torch.cdist(real, generated, p=1) <= torch.cdist(real, real, p=1).sort(1).values[:, k][:, None]).any(1)
         ),
     }
-    mistakes = {text: value for text, value in mistakes.items() if not close(value, right, rtol=1e-6)}
-    said = f"with k = {k} and {n} real, {m} generated rows it should be {right:.4f}; this returned {found:.4f}"
-    expect(found, right, mistakes, said, rtol=1e-6)
 
 
 at_infinity = Exercise("at_infinity", at_infinity_reference, _check_at_infinity, float)

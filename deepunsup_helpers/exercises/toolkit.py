@@ -65,8 +65,11 @@ def call(mine: Callable, *given: Any, **options: Any) -> Any:
         )
     require(found is not None, "nothing came back: the function ends without `return`")
     if _generators() != state:
+        after = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        seeded = sets_a_seed(lambda: mine(*given, **options))
+        torch.set_rng_state(after[0]), np.random.set_state(after[1]), random.setstate(after[2])
         require(
-            not sets_a_seed(lambda: mine(*given, **options)),
+            not seeded,
             "a seed is set inside: whoever calls this draws the same numbers again and again, here and in every cell "
             "that follows. Draw without a seed",
         )
@@ -150,6 +153,11 @@ def tensor(
 
     With `slopes` it must be a tensor from the start, so that gradients can pass.
     """
+    if isinstance(found, (list, tuple)) and any(isinstance(part, Tensor) and part.ndim for part in found):
+        kind = type(found).__name__
+        raise Wrong(
+            f"expected one array of shape {shape}; this returned {kind} of {len(found)}: torch.stack joins rows"
+        )
     if slopes:
         require(
             isinstance(found, Tensor),
@@ -162,7 +170,10 @@ def tensor(
         raise Wrong(f"expected an array of shape {shape}; this returned {type(found).__name__}") from None
     got = tuple(found.shape)
     require(got == shape, (hints or {}).get(got, f"expected shape {shape}; this returned shape {got}"))
-    require(bool(torch.isfinite(found).all()), "not every value is finite: something divides by 0 or overflows")
+    require(
+        bool(torch.isfinite(found).all()),
+        "not every value is finite: something divides by 0, overflows, or takes a root or logarithm out of its range",
+    )
     return found
 
 

@@ -78,6 +78,17 @@ def numbered_from_zero(x, labels):
     return silhouette_with(names=int(labels.max()) + 1)(x, labels)
 
 
+def nearest_centre(x, labels):
+    d, names = torch.cdist(x, x), labels.unique()
+    own = names == labels[:, None]
+    same = labels[:, None] == labels
+    centres = torch.stack([x[labels == name].mean(0) for name in names])
+    other = torch.cdist(x, centres).masked_fill(own, math.inf).argmin(1, keepdim=True)
+    b = torch.stack([d[:, labels == name].mean(1) for name in names], 1).gather(1, other)[:, 0]
+    a = (d * same).sum(1) / (same.sum(1) - 1).clamp_min(1)
+    return torch.where(same.sum(1) > 1, (b - a) / torch.maximum(a, b), torch.zeros(()))
+
+
 RIGHT_SILHOUETTES = {
     "loops": silhouette_by_loops,
     "scikit-learn": lambda x, labels: silhouette_samples(x.numpy(), labels.numpy()),
@@ -98,14 +109,22 @@ WRONG_SILHOUETTES = {
     "no division": (silhouette_with(ratio=lambda a, b: b - a), "not divided"),
     "over b": (silhouette_with(ratio=lambda a, b: (b - a) / b), "divides by b"),
     "over a": (silhouette_with(ratio=lambda a, b: (b - a) / a), "divides by a:"),
-    "over the sum": (silhouette_with(ratio=lambda a, b: (b - a) / (a + b)), "divides by a + b"),
+    "over the sum": (silhouette_with(ratio=lambda a, b: (b - a) / (a + b)), "has a ="),
     "the mean": (lambda x, labels: silhouette_with()(x, labels).mean(), "one for each row"),
     "alone is 1": (silhouette_with(single=1.0), "should get 0"),
     "alone is NaN": (silhouette_with(single=math.nan), "0 / 0"),
-    "numbered from 0": (numbered_from_zero, "for clusters named"),
+    "numbered from 0": (numbered_from_zero, "clusters named [2, 4, 7, 40]"),
     "three clusters": (silhouette_with(names=3), "clusters named"),
     "writes labels": (sorts_labels, "`labels` itself was changed"),
     "a column": (lambda x, labels: silhouette_with()(x, labels)[:, None], "expected shape"),
+    "nearest centre": (nearest_centre, "chosen by its centre"),
+    "Python's max": (silhouette_with(ratio=lambda a, b: (b - a) / max(a, b)), "take one truth value"),
+    "the smaller": (silhouette_with(ratio=lambda a, b: (b - a) / torch.minimum(a, b)), "has a ="),
+    "cut off at 0": (
+        silhouette_with(ratio=lambda a, b: ((b - a) / torch.maximum(a, b)).clamp_min(0)),
+        "this gives 0.000",
+    ),
+    "a pair": (lambda x, labels: (silhouette_with()(x, labels), 0), "this returned tuple"),
 }
 
 # --- online_step ---
@@ -178,15 +197,21 @@ WRONG_STEPS = {
     "distance to the example": (online_with(measured=lambda u, p, w, x: (u - x).norm(dim=1)), "from the example"),
     "city blocks": (online_with(measured=lambda u, p, w, x: (p - p[w]).abs().sum(1)), "steps along rows and columns"),
     "towards the winner": (online_with(towards=lambda u, x, w: u[w] - u), "follow the winner"),
-    "farthest": (online_with(farthest=True), "*farthest* unit"),
-    "h sums to 1": (online_with(h=lambda d, s: torch.softmax(-(d**2) / (2 * s**2), 0)), "divided by its sum"),
-    "the example whole": (online_with(towards=lambda u, x, w: x.expand_as(u)), "added whole"),
+    "farthest": (online_with(farthest=True), "moves most"),
+    "h sums to 1": (online_with(h=lambda d, s: torch.softmax(-(d**2) / (2 * s**2), 0)), "where the rate is 0.3"),
+    "the example whole": (online_with(towards=lambda u, x, w: x.expand_as(u)), "leaves the straight way"),
     "in place": (in_place, "`units` itself was changed"),
     "one unit": (lambda u, p, x, sigma, rate: online_with()(u, p, x, sigma, rate)[0], "all of them"),
     "three columns": (
         online_with(measured=lambda u, p, w, x: (p - p[w])[:, :1].norm(dim=1)),
-        "the new units are not",
+        "steps from the winner goes",
     ),
+}
+
+WRONG_STEPS |= {
+    "within sigma": (online_with(h=lambda d, s: (d <= s).float()), "steps from the winner goes"),
+    "math's exp": (online_with(h=lambda d, s: math.exp(-(d**2) / (2 * s**2))), "several numbers stand"),
+    "the difference": (lambda u, p, x, sigma, rate: online_with()(u, p, x, sigma, rate) - u, "straight way"),
 }
 
 # --- topographic_error ---
@@ -230,6 +255,11 @@ def mean_distance(x, units, places):
     return (places[first] - places[second]).norm(dim=1).mean()
 
 
+def by_product(x, units, places):
+    first, second = (x @ units.T).topk(2).indices.T
+    return ((places[first] - places[second]).norm(dim=1) > 1.001).float().mean()
+
+
 def sorts_places(x, units, places):
     places.copy_(places.sort(0).values)
     return torn_with()(x, units, places)
@@ -255,11 +285,14 @@ WRONG_TORN = {
     "farthest": (torn_with(pick=(-1, -2)), "*farthest*"),
     "rows only": (torn_with(apart=lambda a, b: (a - b)[:, 0].abs()), "rows only"),
     "columns only": (torn_with(apart=lambda a, b: (a - b)[:, 1].abs()), "columns only"),
-    "two steps": (torn_with(limit=2.001), "two steps"),
+    "two steps": (torn_with(limit=2.001), "when it comes alone"),
     "per cent": (torn_with(reduce=lambda torn: 100 * torn.float().mean()), "per cent"),
     "one a row": (torn_with(reduce=lambda torn: torn), "expected one number"),
-    "two hundred rows": (torn_with(reduce=lambda torn: torn.sum() / 200), "the definition gives"),
+    "two hundred rows": (torn_with(reduce=lambda torn: torn.sum() / 200), "when it comes alone"),
     "writes places": (sorts_places, "`places` itself was changed"),
+    "by product": (by_product, "when it comes alone"),
+    "the first 200": (lambda x, u, p: torn_with()(x[:200], u, p), "divide by the number of all rows"),
+    "a mean of truth values": (torn_with(reduce=lambda torn: torn.mean()), "make them .float() first"),
 }
 
 RIGHT = {"silhouette": RIGHT_SILHOUETTES, "online_step": RIGHT_STEPS, "topographic_error": RIGHT_TORN}

@@ -38,6 +38,13 @@ def salt_by_multinomial(x, share):
     return torch.where(kind == 0, x, (kind == 2).to(x.dtype))
 
 
+def salt_exactly(x, share):
+    """Not a coin for each value, but the share itself, wherever it falls."""
+    new, places = x.flatten().clone(), torch.randperm(x.numel())[: round(share * x.numel())]
+    new[places] = (torch.arange(len(places)) % 2).to(x.dtype)
+    return new.view(x.shape)
+
+
 def in_place(x, share):
     u = torch.rand_like(x)
     x[u < share / 2] = 0
@@ -52,7 +59,7 @@ def seeded(x, share):
 
 def spoils(hit, value):
     """A wrong salt_and_pepper: where it hits, and what it writes there."""
-    return lambda x, share: torch.where(hit(x, share).expand(x.shape), value(x), x)
+    return lambda x, share: torch.where(hit(x, share).expand(x.shape), value(x).expand(x.shape), x)
 
 
 def coins(x):
@@ -66,6 +73,7 @@ RIGHT_SALT = {
     "Bernoulli": salt_by_bernoulli,
     "multinomial": salt_by_multinomial,
     "double": lambda x, share: salt_by_masks(x.double(), share),
+    "exactly so many": salt_exactly,
 }
 WRONG_SALT = {
     "nothing": (lambda x, share: x.clone(), "nothing is changed"),
@@ -80,7 +88,7 @@ WRONG_SALT = {
         spoils(lambda x, s: torch.rand(x[:, :1].shape) < s if x.ndim == 4 else torch.rand(x.shape) < s, coins),
         "channels are spoiled together",
     ),
-    "rows together": (spoils(lambda x, s: torch.rand(len(x), *[1] * (x.ndim - 1)) < s, coins), "of the values"),
+    "rows together": (spoils(lambda x, s: torch.rand(len(x), *[1] * (x.ndim - 1)) < s, coins), "spoiled together"),
     "in place": (in_place, "`x` itself was changed"),
     "seeded": (seeded, "a seed is set inside"),
     "three quarters white": (
@@ -94,6 +102,20 @@ WRONG_SALT = {
         "the same values are spoiled",
     ),
     "fixed share": (spoils(lambda x, s: torch.rand(x.shape) < 0.25, coins), "was asked for"),
+    "one twice, one after the other": (
+        lambda x, s: torch.where(torch.rand(x.shape) < s / 2, 1.0, torch.where(torch.rand(x.shape) < s / 2, 0.0, x)),
+        "where 0.35 was asked for",
+    ),
+    "two per cent more": (spoils(lambda x, s: torch.rand(x.shape) < 1.02 * s, coins), "where 0.8 was asked for"),
+    "normal chance": (spoils(lambda x, s: torch.randn(x.shape) < s, coins), "where 0.35 was asked for"),
+    "whole columns": (spoils(lambda x, s: torch.rand(*x.shape[:-1], 1) < s, coins), "the columns are spoiled together"),
+    "one colour an image": (
+        spoils(lambda x, s: torch.rand(x.shape) < s, lambda x: coins(x.flatten(1)[:, 0]).view(-1, *[1] * (x.ndim - 1))),
+        "follow a pattern",
+    ),
+    "nearer end": (spoils(lambda x, s: torch.rand(x.shape) < s, lambda x: x.round()), "the value decides"),
+    "the mask": (lambda x, s: (torch.rand(x.shape) < s).float(), "not one value is as it was"),
+    "`and` of masks": (lambda x, s: x * (torch.rand(x.shape) < s and x > 0), "take one truth value"),
 }
 
 # --- denoising_loss ---
@@ -128,12 +150,20 @@ def writes_x(r, x, spoil):
     return r(x).flatten(1).square().sum(1).mean()
 
 
+def goes_back(r, x, spoil):
+    loss = loss_by_loop(r, x, spoil)
+    loss.backward()
+    return loss
+
+
 RIGHT_LOSS = {
     "a loop": loss_by_loop,
     "mse_loss": lambda r, x, spoil: functional.mse_loss(r(spoil(x)), x, reduction="sum") / len(x),
     "norm": lambda r, x, spoil: (r(spoil(x)) - x).flatten(1).norm(dim=1).pow(2).mean(),
     "einsum": loss_by_einsum,
     "clean minus answer": lambda r, x, spoil: (x - r(spoil(x))).square().sum() / len(x),
+    "one by one": lambda r, x, spoil: sum((r(spoil(one[None])) - one).square().sum() for one in x) / len(x),
+    "spoiled without gradients": lambda r, x, spoil: (r(spoil(x).detach()) - x).square().sum() / len(x),
     "mean times size": lambda r, x, spoil: (r(spoil(x)) - x).square().mean() * x[0].numel(),
 }
 WRONG_LOSS = {
@@ -159,7 +189,17 @@ WRONG_LOSS = {
     ),
     "four axes": (lambda r, x, spoil: (r(spoil(x)) - x).square().sum((1, 2, 3)).mean(), "rows alike"),
     "writes x": (writes_x, "`x` itself was changed"),
+    "no_grad": (torch.no_grad()(loss_by_loop), "is something detached"),
+    "detached at the end": (lambda r, x, spoil: loss_by_loop(r, x, spoil).detach(), "is something detached"),
+    "backward inside": (goes_back, "backward() is called inside"),
+    "flattened before": (lambda r, x, spoil: loss_by_loop(r, x.flatten(1), spoil), "flatten the error"),
+    "spoil not called": (lambda r, x, spoil: loss_by_loop(lambda z: r(spoil), x, spoil), "r takes spoil(x)"),
+    "target r of clean": (lambda r, x, spoil: (r(spoil(x)) - r(x)).square().sum() / len(x), "sees the clean images"),
+    "r twice": (lambda r, x, spoil: (r(r(spoil(x))) - x).square().sum() / len(x), "called again on what it returned"),
+    "wrong axis": (lambda r, x, spoil: (r(spoil(x)) - x).flatten(1).square().sum(0).mean(), "the other way round"),
+    "not squared": (lambda r, x, spoil: (r(spoil(x)) - x).flatten(1).sum(1).mean(), "square them first"),
 }
+
 # --- langevin_step ---
 
 
@@ -183,7 +223,20 @@ def seeded_step(x, score, eta):
     return langevin_in_two_lines(x, score, eta)
 
 
+def halves(x):
+    """Every number of z stands in it twice, once with the other sign."""
+    half = torch.randn(len(x) // 2, x.shape[1])
+    return torch.cat([half, -half])
+
+
+def staggers_first(x, score, eta):
+    moved = x + (2 * eta) ** 0.5 * torch.randn_like(x)
+    return moved + eta * score(moved)
+
+
 RIGHT_STEP = {
+    "two draws": lambda x, score, eta: x + eta * score(x) + eta**0.5 * (torch.randn_like(x) + torch.randn_like(x)),
+    "a list": lambda x, score, eta: langevin_in_two_lines(x, score, eta).tolist(),
     "two lines": langevin_in_two_lines,
     "NumPy": lambda x, score, eta: (
         x.numpy() + eta * score(x).numpy() + np.sqrt(2 * eta) * np.random.standard_normal(x.shape)
@@ -212,6 +265,17 @@ WRONG_STEP = {
     "one a column": (langevin_with(noise=lambda x: torch.randn(1, x.shape[1])), "all points share one z"),
     "seeded": (seeded_step, "a seed is set inside"),
     "in place": (walks_in_place, "`x` itself was changed"),
+    "halves": (langevin_with(noise=halves), "come up twice"),
+    "rand": (langevin_with(noise=torch.rand_like), "randn, not rand"),
+    "from -1 to 1": (langevin_with(noise=lambda x: 2 * torch.rand_like(x) - 1), "uniform from -1 to 1"),
+    "eta for both": (lambda x, score, eta: x + eta * (score(x) + (2 * eta) ** 0.5 * torch.randn_like(x)), "as well"),
+    "root of 2": (langevin_with(size=lambda eta: 2**0.5 * eta), "under the root, too"),
+    "eight per cent more": (langevin_with(drift=lambda eta: 1.08 * eta), "it follows the arrows by"),
+    "no x": (lambda x, score, eta: langevin_with()(x, score, eta) - x, "the step starts from x"),
+    "kept in a box": (lambda x, score, eta: langevin_with()(x, score, eta).clamp(-2, 2), "the step starts from x"),
+    "staggers first": (staggers_first, "the score is not taken at x"),
+    "one z a point": (langevin_with(noise=lambda x: torch.randn(len(x))), "two shapes that do not fit"),
+    "a root of a number": (langevin_with(size=lambda eta: torch.sqrt(2 * eta)), "torch.tensor(2.0)"),
 }
 
 RIGHT = {"salt_and_pepper": RIGHT_SALT, "denoising_loss": RIGHT_LOSS, "langevin_step": RIGHT_STEP}

@@ -59,6 +59,10 @@ WRONG_INFINITY = {
     "mean": (lambda s, d: d.mean(), "mean of the distances"),
     "at 1": (lambda s, d: np.polyval(np.polyfit(1 / s, d, 1), 1.0), "1/N = 1"),
     "at the largest": (lambda s, d: np.polyval(np.polyfit(1 / s, d, 1), 1 / s.max()), "line at the largest size"),
+    "no sign": (lambda s, d: abs(np.polyfit(1 / s, d, 1)[1]), "the sign is lost"),
+    "turned": (lambda s, d: np.polyfit(d, 1 / s, 1)[1], "1/N is fitted to the distances"),
+    "weighted": (lambda s, d: np.polyfit(1 / s, d, 1, w=np.sqrt(s))[1], "every size alike"),
+    "at a million": (lambda s, d: np.polyval(np.polyfit(1 / s, d, 1), 1e-6), "where 1/N = 0; this returned"),
     "cut off": (lambda s, d: max(0.0, np.polyfit(1 / s, d, 1)[1]), "cut off at 0"),
     "parabola": (lambda s, d: np.polyfit(1 / s, d, 2)[2], "where 1/N = 0; this returned"),
     "both": (lambda s, d: np.polyfit(1 / s, d, 1), "one number"),
@@ -123,13 +127,17 @@ def by_einsum(a, b):
     return within(a) + within(b) - 2 * kernel(a, b).mean()
 
 
-def changed(power=3, scale=lambda d: d, plus=1.0):
+def of_kernel(kernel):
     def distance(a, b):
-        kernel = lambda x, y: (x @ y.T / scale(x.shape[1]) + plus) ** power
+        a, b = a.double(), b.double()
         off = lambda x: (kernel(x, x).sum() - kernel(x, x).trace()) / (len(x) * (len(x) - 1))
         return off(a) + off(b) - 2 * kernel(a, b).mean()
 
     return distance
+
+
+def changed(power=3, scale=lambda d: d, plus=1.0):
+    return of_kernel(lambda x, y: (x @ y.T / scale(x.shape[1]) + plus) ** power)
 
 
 def centres_in_place(a, b):
@@ -166,22 +174,11 @@ WRONG_KERNEL = {
     "added": (lambda a, b: others(a) + others(b) + 2 * k(a, b).mean(), "is added"),
     "root": (lambda a, b: by_masks(a, b).clamp_min(0).sqrt(), "root"),
     "one side": (lambda a, b: others(a) - 2 * k(a, b).mean(), "own pairs"),
-    "gaussian": (
-        lambda a, b: sum(
-            sign * part
-            for sign, part in zip(
-                (1, 1, -2),
-                (
-                    *(
-                        (torch.exp(-(torch.cdist(x, x) ** 2) / 2).sum() - len(x)) / (len(x) * (len(x) - 1))
-                        for x in (a.double(), b.double())
-                    ),
-                    torch.exp(-(torch.cdist(a.double(), b.double()) ** 2) / 2).mean(),
-                ),
-            )
-        ),
-        "Gaussian",
-    ),
+    "gaussian": (of_kernel(lambda x, y: torch.exp(-torch.cdist(x, y).square() / 2)), "Gaussian"),
+    "one triangle": (lambda a, b: 2 * others(a) + 2 * others(b) - 2 * k(a, b).mean(), "1 + 1 - 2 = 0, not 2.000"),
+    "six numbers": (changed(scale=lambda d: 6), "the kernel counts as 3.375"),
+    "1 inside the fraction": (of_kernel(lambda x, y: ((x @ y.T + 1) / x.shape[1]) ** 3), "the kernel counts as"),
+    "the sign": (lambda a, b: by_masks(a, b).abs(), "the sign is lost"),
     "cut off": (lambda a, b: by_masks(a, b).clamp_min(0), "cut off"),
     "percent": (lambda a, b: 100 * by_masks(a, b), "100 times"),
     "thousand": (lambda a, b: 1000 * by_masks(a, b), "1,000 times"),
@@ -282,9 +279,16 @@ WRONG_COVERAGE = {
     "k of them": (lambda r, g, k: share(inside(r, g, k).sum(1) >= k), "one is enough"),
     "always": (
         lambda r, g, k: share((distances(r, g) <= distances(r, g).sort(1).values[:, k - 1][:, None]).any(1)),
-        "*generated* neighbour",
+        "every ball holds",
     ),
     "five": (lambda r, g, k: share(inside(r, g, 5).any(1)), "fixed at 5"),
+    "two per cent wider": (
+        lambda r, g, k: share((distances(r, g) <= 1.02 * radii(r, k)[:, None]).any(1)),
+        "k = 5 and 167",
+    ),
+    "at most 0.95": (lambda r, g, k: share(inside(r, g, k).any(1)).clamp(max=0.95), "all are covered"),
+    "farthest": (lambda r, g, k: share(inside(r, g, len(r) - 1).any(1)), "every ball holds"),
+    "radii in a row": (lambda r, g, k: share((distances(r, g) <= radii(r, k)).any(1)), "two shapes that do not fit"),
     "each": (lambda r, g, k: inside(r, g, k).any(1), "one share"),
     "size fixed": (lambda r, g, k: inside(r, g, k).any(1).sum() / 167, "should be"),
     "in place": (shifts_in_place, "`real` itself was changed"),

@@ -57,6 +57,15 @@ def reseeds(S, u, steps):
     return power()(S, torch.randn(len(u)), steps)
 
 
+def stops_early(S, u, steps):
+    for _ in range(steps):
+        v = functional.normalize(S @ u, dim=0)
+        if (v - u).norm() < 0.01:
+            return v
+        u = v
+    return u
+
+
 NOTHING = torch.tensor(1.0)
 RIGHT_WALKS = {
     "a loop": power(),
@@ -67,6 +76,10 @@ RIGHT_WALKS = {
     "recursion": power_by_recursion,
     "double": lambda S, u, steps: power()(S.double(), u.double(), steps),
     "root of a product": power(scale=lambda u: (u @ u).sqrt()),
+    "a list of 0-d tensors": lambda S, u, steps: list(power()(S, u, steps)),
+    "S over its norm": lambda S, u, n: functional.normalize(
+        torch.matrix_power(S / torch.linalg.norm(S, 2), n) @ u, dim=0
+    ),
 }
 WRONG_WALKS = {
     "never scaled": (power(scale=lambda u: NOTHING), "its length is"),
@@ -90,6 +103,11 @@ WRONG_WALKS = {
     "the start": (lambda S, u, n: u / u.norm(), "nothing moved"),
     "writes u": (writes_u, "`u` itself was changed"),
     "reseeds": (reseeds, "a seed is set inside"),
+    "stops early": (stops_early, "this stops after"),
+    "signed sum": (power(scale=lambda u: u.sum()), "signs cancel"),
+    "rounded": (power(end=lambda u: u.round(decimals=1)), "another than"),
+    "two per cent long": (power(end=lambda u: 1.02 * u), "its length is 1.02"),
+    "a column": (lambda S, u, n: power()(S, u, n)[:, None], "expected shape (5,); this returned shape (5, 1)"),
     "five rows": (power(step=lambda S, u: S @ u @ torch.eye(5)), "3 rows"),
 }
 
@@ -151,6 +169,7 @@ RIGHT_ANGLES = {
     "projections": angles_by_projections,
     "one by one, a list": angles_one_by_one,
     "180 over pi": planes(end=lambda r: r * 180 / math.pi),
+    "NaN is 0": planes(angle=torch.acos, end=lambda r: torch.rad2deg(r).nan_to_num(0)),
 }
 WRONG_ANGLES = {
     "radians": (planes(end=lambda r: r), "radians"),
@@ -171,6 +190,22 @@ WRONG_ANGLES = {
     "squared": (planes(angle=lambda c: c.square().acos()), "squared"),
     "three dimensions": (lambda a, b: planes()(a[:, :3], b[:, :3]), "4 dimensions among 9"),
     "seven rows": (lambda a, b: planes()(a[:7], b[:7]), "4 dimensions among 9"),
+    "not turned": (
+        lambda a, b: torch.rad2deg(torch.linalg.svdvals(qr(a) @ qr(b).T).clamp(max=1).acos()),
+        "these are 7 angles",
+    ),
+    "all of Q": (
+        planes(
+            left=lambda a: torch.linalg.qr(a, mode="complete").Q, right=lambda b: torch.linalg.qr(b, mode="complete").Q
+        ),
+        "these are 7 angles",
+    ),
+    "R for Q": (planes(left=lambda a: torch.linalg.qr(a).R, right=lambda b: torch.linalg.qr(b).R), "this gives 0.0"),
+    "eigenvalues": (
+        planes(cosines=lambda m: torch.linalg.eigvals(m).abs().sort(descending=True).values),
+        "QR, singular",
+    ),
+    "clamped at 0.99": (planes(angle=lambda c: c.clamp(max=0.99).acos()), "this gives 8.1"),
     "writes a": (writes_a, "`a` itself was changed"),
 }
 
@@ -249,6 +284,11 @@ WRONG_NOISE = {
     "fixed rows": (noise(divide=lambda x: 3000), "is a size fixed"),
     "scikit-learn": (by_scikit_learn, "at most 40"),
     "list": (lambda x, k: [1.0], "one number"),
+    "[:-k]": (noise(of=lambda v, k: v.flip(0)[:-k].mean()), "is empty for k = 0"),
+    "over N": (lambda x, k: noise(of=lambda v, k: v[k:].sum())(x, k) / (len(x) - k), "divides by the rows"),
+    "one mean for all": (lambda x, k: noise(centre=False)(x - x.mean(), k), "every column has its own"),
+    "half": (lambda x, k: noise()(x, k) / 2, "mean of the discarded eigenvalues is"),
+    "only the positive": (lambda x, k: noise(of=lambda v, k: v[k:][v[k:] > 1e-6].mean())(x, k), "divide by D - k"),
     "writes x": (writes_x, "`x` itself was changed"),
 }
 RIGHT = {"power_iteration": RIGHT_WALKS, "principal_angles": RIGHT_ANGLES, "ppca_noise_variance": RIGHT_NOISE}
