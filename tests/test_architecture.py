@@ -130,6 +130,12 @@ def test_the_command_line_never_imports_torch():
     assert wrong == []
 
 
+def test_the_runner_parses_in_one_place():
+    """Its threads must not meet in Python's parser: see syntax.py."""
+    parsing = {path.name for path in (PACKAGE / "runner").rglob("*.py") if "ast.parse(" in path.read_text("utf-8")}
+    assert parsing == {"syntax.py"}
+
+
 def test_a_file_answers_one_question_in_300_lines():
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {name: count for name, count in lines.items() if count > 300} == {}

@@ -198,6 +198,16 @@ def test_a_class_of_hostile_notebooks(students, tmp_path, capsys):
     assert f"{n} of {n} notebooks of {n} students" in capsys.readouterr().out
 
 
+def test_the_time_that_a_judge_takes_to_load_is_no_students(tmp_path, monkeypatch):
+    allowed, excess = [], grading._excess
+    monkeypatch.setattr(grading, "_excess", lambda *asked: allowed.append(asked[2]) or excess(*asked))
+    sleeps = RIGHT.replace("return", "import time\n    time.sleep(60)\n    return")
+    write(tmp_path / "class" / "anna" / "a.ipynb", {"00-baseline-loss": sleeps})
+    grade_folder(tmp_path / "class", tmp_path / "grades.csv", jobs=1, timeout=3)
+    assert "ran longer than 3 s" in (tmp_path / "grades.csv").read_text()
+    assert set(allowed) == {3, grading.LOADING} and allowed[0] == grading.LOADING, "torch loads before anything runs"
+
+
 def test_what_was_written_into_the_package_is_put_back(tmp_path, monkeypatch):
     package = tmp_path / "deepunsup_helpers"
     package.mkdir()

@@ -25,6 +25,8 @@ MODELS = {
     "SelfOrganizingMap": (lambda: models.fit_som(IMAGES, 2, 1, seed=0, steps=2), (IMAGES,)),
     "DCGANGenerator": (lambda: models.DCGANGenerator(SHAPE, 5, width=4, classes=3), (CODES, LABELS)),
     "DCGANDiscriminator": (lambda: models.DCGANDiscriminator(SHAPE, width=4, classes=3), (IMAGES, LABELS)),
+    "RandomFilters": (lambda: models.RandomFilters(5, 3, (1, 2), seed=4), (IMAGES,)),
+    "FactorReader": (lambda: models.FactorReader(SHAPE, (0, 2.5), [1, np.float32(0.5)], width=4), (IMAGES,)),
     "MLPGenerator": (lambda: models.MLPGenerator(5, 3, hidden=(np.int64(6),)), (CODES,)),
     "MLPDiscriminator": (lambda: models.MLPDiscriminator(5, pack=2, activation="silu"), (CODES,)),
 }
@@ -40,7 +42,7 @@ def working_directory(tmp_path, monkeypatch):
 def answer(model, inputs):
     torch.manual_seed(0)  # a VAE draws z
     out = model(*inputs)
-    return torch.cat([part.flatten() for part in (out if isinstance(out, tuple) else (out,))])
+    return torch.cat([part.flatten() for part in (out if isinstance(out, tuple | list) else (out,))])
 
 
 def test_every_model_of_the_package_is_tried_here():

@@ -29,6 +29,7 @@ from .submissions import Submission
 MOST_MEMORY = 4 * 2**30  # bytes that the processes of one notebook may use together
 MOST_PROCESSES = 12  # at once; a judge and its sandbox are three
 LOOK_EVERY = 0.3  # seconds
+LOADING = 120  # seconds a judge has before it begins: nothing of a student's runs in them
 
 
 class Grade(NamedTuple):
@@ -140,7 +141,7 @@ def _judge(
     asked = [[job.asked.name, job.asked.function, job.source] for job in jobs]
     token = uuid.uuid4().hex  # what the code prints is not taken for a verdict
     plan = json.dumps({"module": jobs[0].asked.module, "jobs": asked, "token": token})
-    verdicts, current, began = {}, numbers[0], time.monotonic()
+    verdicts, current, began, allowed = {}, numbers[0], time.monotonic(), max(timeout, LOADING)
     with _process(token) as (process, lines):
         with contextlib.suppress(OSError):  # it has died already
             process.stdin.write(plan)
@@ -149,7 +150,7 @@ def _judge(
             try:
                 line = lines.get(timeout=LOOK_EVERY)
             except Empty:
-                reason = _excess(process, time.monotonic() - began, timeout)
+                reason = _excess(process, time.monotonic() - began, allowed)
                 if reason or stop.is_set():
                     return verdicts | {current: (False, reason)}
                 continue
@@ -157,7 +158,7 @@ def _judge(
                 code = process.wait()
                 return verdicts | {current: (False, f"the process ended (exit code {code}) before the check was over")}
             if "begins" in line:
-                current, began = numbers[line["begins"]], time.monotonic()
+                current, began, allowed = numbers[line["begins"]], time.monotonic(), timeout
             else:
                 verdicts[numbers[line["job"]]] = line["passed"], line["message"]
     return verdicts

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..notebook.files import source_of
+from ..notebook.syntax import parse_python
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read_code(cells: list[dict]) -> Code:
             continue
         source = "\n".join("pass" if line[:1] in ("%", "!") else line for line in lines)
         try:
-            tree = ast.parse(source)
+            tree = parse_python(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             where = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             broken[number] = f"{type(error).__name__}{where}: {getattr(error, 'msg', None) or error}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import CommandError, describe
 from ..notebook.files import Notebook, read_notebook, source_of
+from ..notebook.syntax import parse_python
 from .needed import needed_for, read_code
 
 
@@ -45,7 +46,7 @@ def asked_by(notebook: Notebook) -> list[Asked]:
     module, found, solution = "", [], ""
     for cell in notebook.code_cells:
         try:
-            tree = ast.parse("\n".join(line for line in source_of(cell).split("\n") if line[:1] not in ("%", "!")))
+            tree = parse_python("\n".join(line for line in source_of(cell).split("\n") if line[:1] not in ("%", "!")))
         except SyntaxError:
             continue
         for node in ast.walk(tree):

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from .files import PACKAGE_ROOT, Notebook, source_of, tags_of
+from .syntax import parse_python
 
 PACKAGE = "deepunsup_helpers"
 RUNNER = f"{PACKAGE}.runner"  # it starts notebooks; none computes with it
@@ -112,7 +113,7 @@ def looked_up(source: str, package: str, name: str) -> tuple[str, ...]:
 def _nodes(source: str) -> list[ast.AST]:
     """The nodes of a source's syntax tree, its root first; none where it is not Python."""
     try:
-        return list(ast.walk(ast.parse(source)))
+        return list(ast.walk(parse_python(source)))
     except (SyntaxError, ValueError, RecursionError):
         return []
 

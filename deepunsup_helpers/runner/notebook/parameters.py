@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import CommandError, nearest
 from .files import Notebook, source_of, tags_of
+from .syntax import parse_literal, parse_python
 
 PATH_PREFIXES = ("folder:", "csv:", "npz:")
 OPEN_CHOICE = re.compile(r"([a-z][a-z0-9]*:)[A-Z_.]+$")  # 'folder:PATH' stands for every value that starts so
@@ -74,7 +75,7 @@ def read_parameters(notebook: Notebook) -> dict[str, Parameter]:
 
 def parse_parameters(source: str) -> dict[str, Parameter]:
     """Parse the text of a parameters cell; a SyntaxError or ValueError where a line is not `name = literal`."""
-    statements = ast.parse(source).body
+    statements = parse_python(source).body
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     comments = {token.start[0]: token.string.lstrip("#").strip() for token in tokens if token.type == tokenize.COMMENT}
     found: dict[str, Parameter] = {}
@@ -134,7 +135,7 @@ def from_text(parameter: Parameter, text: str) -> Any:
         return checked_type(parameter, text)
     if word.lower() in SPOKEN:
         return checked_type(parameter, SPOKEN[word.lower()])
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, parse_literal):
         with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return checked_type(parameter, read(word))
     return checked_type(parameter, text)

@@ -12,6 +12,7 @@ from ..files import code_notebook, read_facts
 from ..notebook.digest import MAGIC
 from ..notebook.files import Notebook, read_notebook, source_of, tags_of
 from ..notebook.parameters import PATH_PREFIXES, absolute
+from ..notebook.syntax import parse_python
 from .execution import Request
 from .run import Finished, run_notebook
 
@@ -103,7 +104,7 @@ def imports_of(notebook: Notebook) -> list[str]:
     for cell in notebook.cells:
         if cell["cell_type"] == "code":
             try:
-                body = ast.parse(MAGIC.sub("", source_of(cell))).body
+                body = parse_python(MAGIC.sub("", source_of(cell))).body
             except SyntaxError:
                 continue
             found = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]

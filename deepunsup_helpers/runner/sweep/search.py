@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import CommandError, nearest
 from ..notebook.files import Notebook, source_of
+from ..notebook.syntax import parse_python
 from .grid import Axes
 
 # Batches of draws; whoever computes a batch sends back the metric of each of its draws, None where its runs failed.
@@ -72,7 +73,7 @@ def recorded_names(notebook: Notebook) -> set[str] | None:
     names: set[str | None] = set()
     for cell in notebook.cells:
         with contextlib.suppress(SyntaxError):  # a line of IPython's
-            for call in ast.walk(ast.parse(source_of(cell) if cell.get("cell_type") == "code" else "")):
+            for call in ast.walk(parse_python(source_of(cell) if cell.get("cell_type") == "code" else "")):
                 if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
                     names |= {keyword.arg for keyword in call.keywords}
     return None if None in names else names - {"interrupted"}  # a remark, not a metric
