@@ -142,7 +142,9 @@ def test_a_file_answers_one_question_in_300_lines():
 
 
 def test_the_runner_does_not_grow():
-    """3,300 lines are the aim: lower the number whenever the runner has shrunk. Grading came later and is not counted."""
-    files = [path for path in (PACKAGE / "runner").rglob("*.py") if path.parent.name != "grade"]
+    """3,300 lines are the aim: lower the number whenever the runner has shrunk. Grading and apply came later."""
+    files = [
+        path for path in (PACKAGE / "runner").rglob("*.py") if path.parent.name != "grade" and path.stem != "apply"
+    ]
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files)
-    assert lines <= 4_390
+    assert lines <= 4_290

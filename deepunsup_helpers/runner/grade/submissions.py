@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import CommandError, describe
 from ..notebook.files import Notebook, read_notebook, source_of
-from ..notebook.syntax import parse_python
+from ..notebook.syntax import tree_of
 from .needed import needed_for, read_code
 
 
@@ -45,10 +45,7 @@ def asked_by(notebook: Notebook) -> list[Asked]:
     """The exercises of a notebook of the course, in order: each is a cell `f = checked(f, exercises.name)`."""
     module, found, solution = "", [], ""
     for cell in notebook.code_cells:
-        try:
-            tree = parse_python("\n".join(line for line in source_of(cell).split("\n") if line[:1] not in ("%", "!")))
-        except SyntaxError:
-            continue
+        tree = tree_of(cell)
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "deepunsup_helpers.exercises":
                 module = next((alias.name for alias in node.names if alias.asname == "exercises"), module)

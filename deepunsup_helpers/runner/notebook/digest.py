@@ -8,11 +8,10 @@ from functools import cache
 from pathlib import Path
 
 from .files import PACKAGE_ROOT, Notebook, source_of, tags_of
-from .syntax import parse_python
+from .syntax import MAGIC, parse_python
 
 PACKAGE = "deepunsup_helpers"
 RUNNER = f"{PACKAGE}.runner"  # it starts notebooks; none computes with it
-MAGIC = re.compile(r"^\s*[%!].*$", flags=re.MULTILINE)  # IPython's own lines
 
 
 def code_digest(notebook: Notebook) -> str:

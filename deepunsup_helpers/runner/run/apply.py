@@ -9,10 +9,9 @@ from deepunsup_helpers.saving import read_header
 
 from ..errors import CommandError
 from ..files import code_notebook, read_facts
-from ..notebook.digest import MAGIC
 from ..notebook.files import Notebook, read_notebook, source_of, tags_of
 from ..notebook.parameters import PATH_PREFIXES, absolute
-from ..notebook.syntax import parse_python
+from ..notebook.syntax import tree_of
 from .execution import Request
 from .run import Finished, run_notebook
 
@@ -101,14 +100,9 @@ def find_model(folder: Path) -> tuple[Path, str]:
 def imports_of(notebook: Notebook) -> list[str]:
     """The import lines at the top level of a notebook's code cells, each once."""
     lines: dict[str, None] = {}
-    for cell in notebook.cells:
-        if cell["cell_type"] == "code":
-            try:
-                body = parse_python(MAGIC.sub("", source_of(cell))).body
-            except SyntaxError:
-                continue
-            found = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
-            lines |= dict.fromkeys(ast.unparse(node) for node in found if getattr(node, "module", "") != "__future__")
+    for cell in notebook.code_cells:
+        found = [node for node in tree_of(cell).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        lines |= dict.fromkeys(ast.unparse(node) for node in found if getattr(node, "module", "") != "__future__")
     return list(lines)
 
 

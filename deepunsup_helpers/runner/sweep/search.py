@@ -1,15 +1,14 @@
 """Draws from ranges: at random, or by Optuna towards the smallest value of a metric."""
 
 import ast
-import contextlib
 import importlib.util
 import random
 from collections.abc import Generator
 from typing import Any
 
 from ..errors import CommandError, nearest
-from ..notebook.files import Notebook, source_of
-from ..notebook.syntax import parse_python
+from ..notebook.files import Notebook
+from ..notebook.syntax import tree_of
 from .grid import Axes
 
 # Batches of draws; whoever computes a batch sends back the metric of each of its draws, None where its runs failed.
@@ -71,9 +70,8 @@ def check_search(notebook: Notebook, axes: Axes, sample: int | None, minimize: s
 def recorded_names(notebook: Notebook) -> set[str] | None:
     """The names that the notebook's `record(...)` calls give; None where one gives them by `**`."""
     names: set[str | None] = set()
-    for cell in notebook.cells:
-        with contextlib.suppress(SyntaxError):  # a line of IPython's
-            for call in ast.walk(parse_python(source_of(cell) if cell.get("cell_type") == "code" else "")):
-                if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
-                    names |= {keyword.arg for keyword in call.keywords}
+    for cell in notebook.code_cells:
+        for call in ast.walk(tree_of(cell)):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) == "record":
+                names |= {keyword.arg for keyword in call.keywords}
     return None if None in names else names - {"interrupted"}  # a remark, not a metric
