@@ -26,6 +26,8 @@ MODELS = {
     "DCGANGenerator": (lambda: models.DCGANGenerator(SHAPE, 5, width=4, classes=3), (CODES, LABELS)),
     "DCGANDiscriminator": (lambda: models.DCGANDiscriminator(SHAPE, width=4, classes=3), (IMAGES, LABELS)),
     "RandomFilters": (lambda: models.RandomFilters(5, 3, (1, 2), seed=4), (IMAGES,)),
+    "ParallelLinear": (lambda: models.ParallelLinear(4, 5, 3), (CODES[:, None],)),
+    "ParallelWaves": (lambda: models.ParallelWaves(4, 5, 3, 2.0), (CODES[:, None],)),
     "FactorReader": (lambda: models.FactorReader(SHAPE, (0, 2.5), [1, np.float32(0.5)], width=4), (IMAGES,)),
     "MLPGenerator": (lambda: models.MLPGenerator(5, 3, hidden=(np.int64(6),)), (CODES,)),
     "MLPDiscriminator": (lambda: models.MLPDiscriminator(5, pack=2, activation="silu"), (CODES,)),

@@ -3,6 +3,7 @@
 Whatever type comes in (bfloat16 under autocast, whole numbers of an image file), they compute in float32 at least.
 """
 
+from deepunsup_helpers.losses.clustering import self_target, soft_assignment
 from deepunsup_helpers.losses.gan import discriminator_loss, generator_loss, r1_penalty
 from deepunsup_helpers.losses.reconstruction import (
     bernoulli_log_likelihood,
@@ -25,6 +26,8 @@ __all__ = [
     "gram_matrix",
     "r1_penalty",
     "reparameterize",
+    "self_target",
+    "soft_assignment",
     "squared_error",
     "style_loss",
     "vae_loss",

@@ -16,7 +16,9 @@ from deepunsup_helpers.models.mixture import (
     sample_mixture,
     start_mixture,
 )
+from deepunsup_helpers.models.parallel import ParallelLinear, ParallelWaves, parallel_mlp
 from deepunsup_helpers.models.reader import FactorReader
+from deepunsup_helpers.models.recommender import ItemWeights
 from deepunsup_helpers.models.som import SelfOrganizingMap, fit_som
 from deepunsup_helpers.models.super_resolution import SuperResolver, enlarge_bicubic, enlarge_in_tiles
 from deepunsup_helpers.models.vae import MLPVAE, VAE, ConvVAE, VAEOutput
@@ -32,11 +34,14 @@ __all__ = [
     "DCGANGenerator",
     "FactorReader",
     "RandomFilters",
+    "ItemWeights",
     "MLPAutoencoder",
     "MLPDiscriminator",
     "MLPGenerator",
     "MLPVAE",
     "Mixture",
+    "ParallelLinear",
+    "ParallelWaves",
     "SuperResolver",
     "SelfOrganizingMap",
     "VAE",
@@ -48,6 +53,7 @@ __all__ = [
     "fit_som",
     "log_joint",
     "mlp",
+    "parallel_mlp",
     "sample_mixture",
     "start_mixture",
 ]
