@@ -14,6 +14,13 @@ from deepunsup_helpers.saving import load_model, read_header, save_model
 
 SHAPE = (3, 12, 10)
 IMAGES, CODES, LABELS = torch.rand(4, *SHAPE), torch.randn(4, 5), torch.tensor([0, 1, 2, 1])
+
+
+def filled(model):
+    model.weight.copy_(torch.rand(5, 5))
+    return model
+
+
 MODELS = {
     "MLPAutoencoder": (lambda: models.MLPAutoencoder(SHAPE, 5, hidden=(7,), output="linear"), (IMAGES,)),
     "ConvAutoencoder": (lambda: models.ConvAutoencoder(SHAPE, 5, width=4, activation="relu"), (IMAGES,)),
@@ -28,6 +35,7 @@ MODELS = {
     "RandomFilters": (lambda: models.RandomFilters(5, 3, (1, 2), seed=4), (IMAGES,)),
     "ParallelLinear": (lambda: models.ParallelLinear(4, 5, 3), (CODES[:, None],)),
     "ParallelWaves": (lambda: models.ParallelWaves(4, 5, 3, 2.0), (CODES[:, None],)),
+    "ItemWeights": (lambda: filled(models.ItemWeights(5)), (CODES,)),
     "FactorReader": (lambda: models.FactorReader(SHAPE, (0, 2.5), [1, np.float32(0.5)], width=4), (IMAGES,)),
     "MLPGenerator": (lambda: models.MLPGenerator(5, 3, hidden=(np.int64(6),)), (CODES,)),
     "MLPDiscriminator": (lambda: models.MLPDiscriminator(5, pack=2, activation="silu"), (CODES,)),
