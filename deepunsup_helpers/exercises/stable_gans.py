@@ -60,12 +60,15 @@ def _check_gradient_penalty(gradient_penalty: Callable) -> Result:
             shape[:-1]: "the last axis is gone: keep it (keepdim=True), so that it fits D's logits",
         }
         try:
-            with fits("it does not work for points of this shape, (games, N, d) as well as (N, d)"):
-                found = tensor(call(gradient_penalty, D, real, fake, t), rows, hints, slopes=True)
+            found = call(gradient_penalty, D, real, fake, t)
         except RuntimeError as error:
             unused = "not have been used" in str(error) or "does not require grad" in str(error)
             require(not unused, "the points take no part in the graph: .detach().requires_grad_() before D sees them")
+            require(
+                isinstance(error, NotImplementedError), f"it fails for points of shape {tuple(real.shape)}: {error}"
+            )
             raise
+        found = tensor(found, rows, hints, slopes=True)
         require(D.s.item() == torch.tensor(0.7).item(), "the weights of D were changed: the penalty is only measured")
         _name_the_penalty(found.detach(), D, real, fake, t)
         again = call(gradient_penalty, D, real, fake, t)
