@@ -12,7 +12,6 @@ from deepunsup_helpers.metrics.kernel import kernel_distance
 from deepunsup_helpers.metrics.likelihood import active_units, effective_sample_size, importance_log_likelihood
 from deepunsup_helpers.metrics.maps import quantisation_error, topographic_error, u_matrix
 from deepunsup_helpers.metrics.neighbours import nearest
-from deepunsup_helpers.metrics.precision import average_precision
 from deepunsup_helpers.metrics.ranking import ndcg_at, recall_at
 from deepunsup_helpers.metrics.reconstruction import mse, psnr, squared_error_per_example, ssim, ssim_window
 from deepunsup_helpers.metrics.representation import knn_accuracy, knn_predict, linear_probe
@@ -22,7 +21,6 @@ __all__ = [
     "active_units",
     "PrecisionRecall",
     "at_infinity",
-    "average_precision",
     "cluster_to_class",
     "clustering_accuracy",
     "coverage",

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import CommandError, nearest
 from .files import Notebook, source_of, tags_of
-from .syntax import parse_literal, parse_python
+from .syntax import parse_python
 
 PATH_PREFIXES = ("folder:", "csv:", "npz:")
 OPEN_CHOICE = re.compile(r"([a-z][a-z0-9]*:)[A-Z_.]+$")  # 'folder:PATH' stands for every value that starts so
@@ -135,7 +135,7 @@ def from_text(parameter: Parameter, text: str) -> Any:
         return checked_type(parameter, text)
     if word.lower() in SPOKEN:
         return checked_type(parameter, SPOKEN[word.lower()])
-    for read in (json.loads, parse_literal):
+    for read in (json.loads, lambda literal: ast.literal_eval(parse_python(literal, "eval"))):
         with suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return checked_type(parameter, read(word))
     return checked_type(parameter, text)

@@ -10,6 +10,7 @@ standard output, one JSON event a line, in the words of execution.Outcome:
 """
 
 import _thread
+import ast
 import contextlib
 import json
 import os
@@ -27,7 +28,6 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from ..errors import describe
 from ..files import write_text
-from ..notebook.syntax import parse_literal
 from .kernels import end_processes
 
 SAVE_EVERY = 1.0  # least seconds between two saves while a cell is under way; ten times as long as a save takes
@@ -96,7 +96,7 @@ class Client(NotebookClient):
         """Device and threads, from the kernel; nothing where it does not answer as it should."""
         try:
             reply = self.wait_for_reply(self.kc.execute("", silent=True, user_expressions={"facts": FACTS}))
-            return parse_literal(reply["content"]["user_expressions"]["facts"]["data"]["text/plain"])
+            return ast.literal_eval(reply["content"]["user_expressions"]["facts"]["data"]["text/plain"])
         except Exception:
             return {}
 
